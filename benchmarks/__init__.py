@@ -1,0 +1,1 @@
+"""Benchmarks: each prints one table, with both sides measured in one run."""

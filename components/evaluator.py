@@ -1,0 +1,211 @@
+"""The exported model against the test split: metrics with intervals, slices, a baseline, and a blessing or not."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from components import saved_model
+from components.artifacts import Evaluation, Examples, Model
+from components.base import Input, Output, Runtime, component
+from data import schema
+from data.errors import ConfigError, DataError, did_you_mean
+
+LENGTH, SPAN = "length", "span"  # slices that are no columns
+MAX_VALUES = 50  # of a slice; rarer ones are measured together
+OTHERS = "(others)"
+WORST_TEXT = 2000  # characters of a text in worst.jsonl
+
+
+@component(version=1, tensorflow=True)
+def evaluator(
+    examples: list[Input[Examples]],
+    model: Input[Model],
+    evaluation: Output[Evaluation],
+    runtime: Runtime,
+    *,
+    at_least: Annotated[dict[str, float], Field(description="metrics the model must reach to be served")] = {},  # noqa: B006
+    at_most: Annotated[dict[str, float], Field(description="metrics it must not pass: log_loss, ece")] = {},  # noqa: B006
+    slices: Annotated[
+        list[str], Field(description="measured apart: label, length (thirds), span, or a column of example_gen.keep")
+    ] = ["label"],  # noqa: B006
+    few_rows: Annotated[int, Field(ge=0, description="slices with fewer rows are marked")] = 30,
+    resamples: Annotated[int, Field(gt=0, description="bootstrap resamples behind each 95 % interval")] = 1000,
+    seed: Annotated[int, Field(ge=0, description="of the resamples")] = 0,
+    batch_tokens: Annotated[
+        int, Field(gt=0, description="tokens of a batch, padding included")
+    ] = saved_model.BATCH_TOKENS,
+    worst: Annotated[int, Field(ge=0, description="how many of the worst answers worst.jsonl lists")] = 50,
+) -> None:
+    """Asks the exported model, as a server would, about every row of the test split, and judges its answers."""
+    from models.evaluation import JUDGES
+
+    task = model.properties["task"]
+    columns = list(dict.fromkeys(name for part in examples for name in part.properties["columns"]))
+    problems = check_thresholds(task, at_least, at_most) + check_slices(slices, columns)
+    if problems:
+        raise ConfigError(*problems)
+    judge = JUDGES[task]
+    test = _read(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
+    train = _read(examples, "train", judge.truth)
+    _check_rows(test, examples)
+    exported = saved_model.load_exported(model.path / "saved_model")
+    texts = {name: saved_model.as_bytes(test.column(name)) for name in exported.inputs}
+    answers = exported.answer(texts, model.properties["max_tokens"], batch_tokens, runtime.progress)
+    judged = judge(answers, test, train, model.properties["labels"])
+
+    metrics = judged.measure(resamples, seed)
+    blessed, reasons = _against_thresholds(metrics, at_least, at_most)
+    baseline, says = judged.baseline()
+    evaluation.properties.update(
+        rows=len(test),
+        metrics=metrics,
+        baseline=baseline,
+        baseline_says=says,
+        slices={name: _sliced(name, judged, test, resamples, seed, few_rows) for name in slices},
+        blessed=blessed,
+        reasons=reasons,
+        remarks=judged.remarks(),
+    )
+    _write(evaluation, judged, judged.details(resamples, seed), worst)
+
+
+def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[str, float]) -> list[str]:
+    """One line for each threshold that makes no sense for the task. Loads nothing heavy."""
+    from models.evaluation import JUDGES
+
+    higher, lower = JUDGES[task].higher, JUDGES[task].lower
+    problems = []
+    for section, names, right, wrong in (("at_least", at_least, higher, lower), ("at_most", at_most, lower, higher)):
+        for name in names:
+            if name in wrong:
+                other = "at_most" if section == "at_least" else "at_least"
+                better = "lower" if section == "at_least" else "higher"
+                problems.append(
+                    f"evaluator.{section}.{name}: {name} is better when {better}; wanted evaluator.{other}.{name}"
+                )
+            elif name not in right:
+                problems.append(
+                    f"evaluator.{section}.{name}: {task} has no such metric{did_you_mean(name, (*higher, *lower))}"
+                )
+    return problems
+
+
+def check_slices(slices: Iterable[str], columns: Iterable[str]) -> list[str]:
+    """One line for each slice that the examples, with these columns, do not have."""
+    texts = (schema.KEY, schema.TEXT, schema.TEXT_PAIR, schema.WEIGHT)
+    known = [name for name in (*columns, LENGTH, SPAN) if name not in texts]
+    return [
+        f"evaluator.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
+        for name in slices
+        if name not in known
+    ]
+
+
+def _read(examples: list[Examples], split: str, columns: Iterable[str]) -> Any:
+    """Those of the columns that there are, of a split of all spans, as one table, rows in the order of the shards."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from etils import epath
+
+    tables = []
+    for part in examples:
+        present = [n for n in dict.fromkeys(columns) if n in (schema.KEY, *part.properties["columns"]) and n != SPAN]
+        for shard in part.shards(split):
+            with epath.Path(shard).open("rb") as file:
+                table = pq.ParquetFile(file).read(present)
+            if SPAN in columns:
+                table = table.append_column(SPAN, pa.array([part.properties["span"]] * len(table), pa.string()))
+            tables.append(table)
+    return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({n: [] for n in columns})
+
+
+def _check_rows(test: Any, examples: list[Examples]) -> None:
+    if not len(test):
+        rows = {split: sum(part.properties["rows"][split] for part in examples) for split in schema.SPLITS}
+        raise DataError(
+            f"evaluator: the test split is empty ({', '.join(f'{s} {n}' for s, n in rows.items())} rows); "
+            "give example_gen.splits.test a share above 0, or example_gen.input a test file"
+        )
+
+
+def _against_thresholds(
+    metrics: dict, at_least: Mapping[str, float], at_most: Mapping[str, float]
+) -> tuple[bool, list[str]]:
+    """Whether every threshold is met, and a sentence for each that is not (for each, when all are)."""
+    held, broken = [], []
+    for section, limits in (("at_least", at_least), ("at_most", at_most)):
+        for name, limit in limits.items():
+            if name not in metrics:
+                broken.append(
+                    f"{name} cannot be measured on this test split, but evaluator.{section} asks for {limit:g}"
+                )
+                continue
+            value, low, high = (metrics[name][k] for k in ("value", "low", "high"))
+            fine = value >= limit if section == "at_least" else value <= limit
+            where = "within" if fine else "below" if section == "at_least" else "above"
+            found = f"{name} is {value:.4f} (95 % interval {low:.4f} to {high:.4f})"
+            (held if fine else broken).append(f"{found}, {where} evaluator.{section} = {limit:g}")
+    return not broken, broken or held or [
+        "no threshold is set in evaluator.at_least or at_most, so any model may be served"
+    ]
+
+
+def _sliced(name: str, judged: Any, test: Any, resamples: int, seed: int, few_rows: int) -> dict[str, dict]:
+    """Metrics and rows of each value of a slice; `few` marks those whose figures say little."""
+    measured = {}
+    for value, rows in _groups(name, test, judged.texts):
+        few = {"few": True} if len(rows) < few_rows else {}
+        measured[value] = {**judged.measure(resamples, seed, rows), "rows": len(rows), **few}
+    return measured
+
+
+def _groups(name: str, test: Any, texts: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """(value, row indexes) of a slice, the largest first; beyond MAX_VALUES the rest together."""
+    import numpy as np
+
+    if name == LENGTH:
+        return _thirds([test.column(text) for text in texts if text in test.column_names])
+    values = np.array(["(none)" if v is None else str(v) for v in test.column(name).to_pylist()], object)
+    found, which, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
+    ranked = np.argsort(-counts, kind="stable")
+    groups = [(str(found[i]), np.flatnonzero(which == i)) for i in ranked[:MAX_VALUES]]
+    rest = np.flatnonzero(np.isin(which, ranked[MAX_VALUES:]))
+    return groups + ([(OTHERS, rest)] if len(rest) else [])
+
+
+def _thirds(columns: list[Any]) -> list[tuple[str, Any]]:
+    """Short, middle and long texts, cut so that each has a third of the rows."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    sizes = sum(pc.fill_null(pc.utf8_length(column), 0).to_numpy() for column in columns)
+    which = np.searchsorted(np.quantile(sizes, [1 / 3, 2 / 3]), sizes)
+    groups = [(name, np.flatnonzero(which == i)) for i, name in enumerate(("short", "middle", "long"))]
+    return [(f"{name} ({sizes[g].min()}-{sizes[g].max()} characters)", g) for name, g in groups if len(g)]
+
+
+def _write(evaluation: Evaluation, judged: Any, details: dict[str, Any], worst: int) -> None:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from models.plots import save
+
+    table = judged.table()
+    with (evaluation.path / "predictions.parquet").open("wb") as file:
+        pq.write_table(table, file, compression="lz4")
+    order = np.lexsort((table.column(schema.KEY).to_numpy(), -judged.loss))[:worst]
+    rows = table.take(order).to_pylist()
+    texts = (
+        judged.examples.take(order).select([n for n in judged.texts if n in judged.examples.column_names]).to_pylist()
+    )
+    lines = [
+        {**row, **{name: text[:WORST_TEXT] for name, text in full.items()}}
+        for row, full in zip(rows, texts, strict=True)
+    ]
+    (evaluation.path / "worst.jsonl").write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    for name, figure in judged.figures().items():
+        save(figure, evaluation.path / name)
+    text = json.dumps({**evaluation.properties, **details}, indent=1, ensure_ascii=False)
+    (evaluation.path / "metrics.json").write_text(text)

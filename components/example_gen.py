@@ -1,0 +1,308 @@
+"""Any file of texts to Parquet shards of examples, split by hash; bad rows apart with a reason."""
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from components.artifacts import Examples
+from components.base import Output, Runtime, Shared, Source, component
+from data import schema
+from data.errors import ConfigError, DataError, did_you_mean
+
+DEV = "dev"  # given train and dev only, dev is the test split and valid is cut from train
+
+
+@component(version=1)
+def example_gen(
+    examples: Output[Examples],
+    runtime: Runtime,
+    *,
+    task: Shared[str],
+    input: Annotated[
+        Source[str | dict[str, str]],
+        Field(description="path pattern of the data, or one for each of train, valid, test (or dev)"),
+    ],
+    format: Annotated[
+        str | dict[str, Any],
+        Field(description="name of the format, or a table of it and its options; by the file's extension when silent"),
+    ] = "",
+    fields: Annotated[
+        dict[str, str], Field(description="the column each field of the task is in, where the names differ")
+    ] = {},  # noqa: B006
+    keep: Annotated[list[str], Field(description="other columns to keep, for slices and reports")] = [],  # noqa: B006
+    splits: Annotated[
+        dict[str, Annotated[float, Field(ge=0)]], Field(description="shares of one input, by hash of `split_by`")
+    ] = {"train": 0.8, "valid": 0.1, "test": 0.1},  # noqa: B006
+    split_by: Annotated[str, Field(description="column whose hash decides the split; the first text field if empty")] = "",
+    max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
+    max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
+    span: Annotated[str, Field(description="set by the runner, from `{span}` in the input's path")] = "",
+) -> None:
+    """Reads the input, checks each row, and writes the examples of each split."""
+    from components.beam import over_blocks
+
+    plans = plan_blocks(input, format, splits, span)
+    columns = field_columns(task, fields)
+    check_columns(plans, task, {"fields": fields, "keep": keep, "split_by": split_by})
+    job = _Job(str(examples.path), columns, tuple(keep), split_by or columns[0][1], max_characters)
+    found = over_blocks(runtime, "example_gen", plans, _read_block, (job,), _merge, examples.scratch)
+    _check_counts(found, max_rejected, examples.path)
+    examples.properties.update(
+        span=span,
+        rows={s: found.rows.get(s, 0) for s in schema.SPLITS},
+        rejected=sum(found.rejected.values()),
+        reasons=dict(found.rejected.most_common(20)),
+        labels=sorted(found.labels),
+        columns=[name for name, _ in columns] + list(keep),
+    )
+
+
+class _Plan(NamedTuple):
+    """A block to read: the name of its shard, what the paths of its files tell, the shares of the splits."""
+
+    shard: str
+    block: Any
+    reader: Any
+    captures: dict[str, dict[str, str]]  # path -> name -> value
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Job:
+    out: str
+    fields: tuple[tuple[str, str], ...]  # (field of the task, column it is in)
+    keep: tuple[str, ...]
+    split_by: str
+    max_characters: int
+
+
+@dataclass
+class _Found:
+    rows: Counter = field(default_factory=Counter)
+    rejected: Counter = field(default_factory=Counter)
+    labels: set = field(default_factory=set)
+
+
+def plan_blocks(input: str | dict[str, str], format: Any, splits: dict[str, float], span: str) -> list[_Plan]:
+    """Every block of every file, with the shares of the splits that its rows go to."""
+    from components.sources import find_files
+    from data.formats import format_for
+
+    options = dict(format) if isinstance(format, dict) else {"name": format}
+    plans = []
+    for index, (pattern, shares) in enumerate(_given(input, splits)):
+        files = find_files(pattern, span)
+        reader = format_for(files[0].path, options.get("name") or None, **{k: v for k, v in options.items() if k != "name"})
+        captures = {file.path: file.captures for file in files}
+        numbers = {file.path: number for number, file in enumerate(files)}
+        for block in reader.plan(*captures):
+            paths = [path for path in block.files or (block.path,) if path in captures] or [block.path]
+            shard = f"{index}-{numbers.get(paths[0], 0):05d}-{block.start:012d}"
+            plans.append(_Plan(shard, block, reader, {path: captures.get(path, {}) for path in paths}, shares))
+    return plans
+
+
+def _given(input: str | dict[str, str], splits: dict[str, float]) -> list[tuple[str, dict[str, float]]]:
+    """Each input pattern with the shares its rows are cut by."""
+    if isinstance(input, str):
+        problems = [f"example_gen.splits.{s}: unknown split{did_you_mean(s, schema.SPLITS)}" for s in splits if s not in schema.SPLITS]
+        if problems or not sum(splits.values()):
+            raise ConfigError(*(problems or ["example_gen.splits: the shares add up to 0; wanted a share above 0 for train"]))
+        return [(input, splits)]
+    unknown = [s for s in input if s not in (*schema.SPLITS, DEV)]
+    if unknown or "train" not in input:
+        raise ConfigError(f"example_gen.input: got {sorted(input)}; wanted train and some of valid, test, dev")
+    given = {("test" if s == DEV and "test" not in input else "valid" if s == DEV else s): p for s, p in input.items()}
+    train = {"train": 1.0} if "valid" in given else {"train": 0.9, "valid": 0.1}
+    return [(pattern, train if split == "train" else {split: 1.0}) for split, pattern in given.items()]
+
+
+def field_columns(task: str, fields: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """(field, column) for every field of the task, required ones first. Raises ConfigError for a field it has not."""
+    from models.tasks import TASKS
+
+    spec = TASKS[task]
+    known = (*spec.required, *spec.optional)
+    unknown = [name for name in fields if name not in known]
+    if unknown:
+        raise ConfigError(*(f"example_gen.fields.{n}: {task} has no such field{did_you_mean(n, known)}" for n in unknown))
+    return tuple((name, fields.get(name, name)) for name in known if name in spec.required or name in fields)
+
+
+def check_columns(plans: list[_Plan], task: str, section: dict[str, Any]) -> None:
+    """Every wrong column name of the first file of each input, at once, before any worker starts."""
+    wanted = {f"fields.{name}": column for name, column in field_columns(task, section["fields"])}
+    wanted |= {f"keep[{i}]": column for i, column in enumerate(section["keep"])}
+    wanted |= {"split_by": section["split_by"]} if section["split_by"] else {}
+    problems = []
+    for plan in {p.shard.split("-")[0]: p for p in reversed(plans)}.values():
+        offered = (*plan.reader.columns(plan.block.path), *next(iter(plan.captures.values())))
+        for where, column in wanted.items():
+            if not any(column == o or column.startswith(f"{o}.") or o.startswith(f"{column}.") for o in offered):
+                hint = did_you_mean(column, offered)
+                problems.append(f"example_gen.{where}: {plan.block.path} has no column '{column}'{hint}")
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+
+
+def _read_block(plan: _Plan, job: _Job) -> _Found:
+    """Reads one block, writes a Parquet shard a split and the block's rejects. Runs in a worker."""
+    found, writers, rejects = _Found(), {}, []
+    captured = next(iter(plan.captures.values()))
+    columns = dict.fromkeys((*(c for _, c in job.fields), *job.keep, job.split_by))
+    wanted = tuple(column for column in columns if column not in captured)
+    for batch in plan.reader.read(plan.block, wanted):
+        table = {name: batch.table.column(i) for i, name in enumerate(wanted)}
+        table |= {name: _captured(name, batch.paths, plan.captures) for name in captured}
+        rows, bad = _check_rows(table, job)
+        rejects += [tuple(reject) for reject in batch.rejects]
+        rejects += [(batch.paths[i], int(batch.lines[i]), why, _raw(table, i)) for i, why in bad]
+        for split, part in _split(rows, plan.shares):
+            found.rows[split] += len(part)
+            found.labels.update(part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ())
+            _writer(writers, f"{job.out}/{split}/{plan.shard}.parquet", part.schema).write_table(part)
+    for writer in writers.values():
+        writer.close()
+    found.rejected.update(re.sub(r"\d+", "N", reason) for _, _, reason, _ in rejects)
+    _write_rejects(rejects, f"{job.out}/rejects/{plan.shard}.jsonl")
+    return found
+
+
+def _captured(name: str, paths: Any, captures: dict[str, dict[str, str]]) -> Any:
+    import pyarrow as pa
+
+    if len(captures) == 1:
+        return pa.repeat(pa.scalar(next(iter(captures.values()))[name]), len(paths))
+    return pa.array([captures[path][name] for path in paths])
+
+
+def _write_rejects(rejects: list[tuple[str, int, str, str]], path: str) -> None:
+    from etils import epath
+
+    if rejects:
+        keys = ("file", "line", "reason", "raw")
+        lines = (json.dumps(dict(zip(keys, reject, strict=True)), ensure_ascii=False) for reject in rejects)
+        epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        epath.Path(path).write_text("".join(line + "\n" for line in lines))
+
+
+def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, str]]]:
+    """A table of the rows that can be used (with their key), and (row, reason) of the others."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    reasons: dict[int, str] = {}
+    out: dict[str, Any] = {}
+
+    def reject(mask: Any, reason: str) -> None:
+        for row in np.flatnonzero(pc.fill_null(mask, True).to_numpy(zero_copy_only=False)):
+            reasons.setdefault(int(row), reason)
+
+    for name, column in job.fields:
+        values = table[column]
+        if pa.types.is_list(values.type):
+            if name != schema.LABEL:
+                reject(pc.is_valid(values), f"{name}: a list where a text was wanted")
+            else:
+                reject(pc.is_valid(values), "label: a list where one label was wanted (multi-label is not supported)")
+            values = pa.nulls(len(values), pa.string())
+        if name == schema.WEIGHT:
+            values = _numbers(values)
+            reject(pc.or_kleene(pc.is_null(values), pc.less(pc.fill_null(values, 0.0), 0.0)), "weight: not a number of 0 or more")
+        else:
+            stripped = pc.utf8_trim_whitespace(values)
+            reject(pc.equal(pc.fill_null(pc.binary_length(stripped), 0), 0), f"{name}: empty")
+            if name == schema.LABEL:
+                values = stripped
+            else:
+                too_long = pc.greater(pc.fill_null(pc.utf8_length(values), 0), job.max_characters)
+                reject(too_long, f"{name}: over {job.max_characters} characters")
+        out[name] = values
+    out |= {name: table[name] for name in job.keep}
+    keep = np.ones(len(next(iter(out.values()))), bool)
+    keep[list(reasons)] = False
+    rows = pa.table(out).filter(pa.array(keep))
+    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)))
+    return rows.add_column(0, schema.KEY, pa.array(keys)), sorted(reasons.items())
+
+
+def _numbers(values: Any) -> Any:
+    """Strings to float64, null where one is not a finite number."""
+    import pyarrow as pa
+
+    def number(text: str | None) -> float | None:
+        try:
+            value = float(text)
+        except (TypeError, ValueError):
+            return None
+        return value if abs(value) < float("inf") else None
+
+    return pa.array([number(v) for v in values.to_pylist()], pa.float64())
+
+
+def _keys(values: Any) -> Any:
+    """xxh3 of the NFC-normalised, stripped text, as int64: the row's identity and what decides its split."""
+    import numpy as np
+    import xxhash
+
+    normal, digest = unicodedata.normalize, xxhash.xxh3_64_intdigest
+    hashes = [digest(normal("NFC", v or "").strip().encode()) for v in values.to_pylist()]
+    return np.array(hashes, np.uint64).view(np.int64)
+
+
+def _split(rows: Any, shares: dict[str, float]) -> Iterable[tuple[str, Any]]:
+    """The rows of each split: the key's place in [0, 1) against the cumulative shares."""
+    import numpy as np
+    import pyarrow as pa
+
+    names = [name for name in schema.SPLITS if shares.get(name)]
+    if len(names) == 1:
+        return [(names[0], rows)] if len(rows) else []
+    bounds = np.cumsum([shares[name] for name in names]) / sum(shares.values())
+    place = rows.column(schema.KEY).to_numpy().view(np.uint64).astype(np.float64) / 2.0**64
+    which = np.minimum(np.searchsorted(bounds, place, side="right"), len(names) - 1)
+    parts = [(name, rows.filter(pa.array(which == i))) for i, name in enumerate(names)]
+    return [(name, part) for name, part in parts if len(part)]
+
+
+def _writer(writers: dict[str, Any], path: str, columns: Any) -> Any:
+    import pyarrow.parquet as pq
+    from etils import epath
+
+    if path not in writers:
+        epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        repeated = [name for name in columns.names if name not in (schema.KEY, schema.TEXT, schema.TEXT_PAIR)]
+        writers[path] = pq.ParquetWriter(path, columns, compression="lz4", use_dictionary=repeated)
+    return writers[path]
+
+
+def _raw(table: dict[str, Any], row: int) -> str:
+    return json.dumps({name: values[row].as_py() for name, values in table.items()}, ensure_ascii=False)[:2000]
+
+
+def _merge(found: Iterable[_Found]) -> _Found:
+    total = _Found()
+    for one in found:
+        total.rows.update(one.rows)
+        total.rejected.update(one.rejected)
+        total.labels |= one.labels
+    return total
+
+
+def _check_counts(found: _Found, max_rejected: float, out: Any) -> None:
+    kept, bad = sum(found.rows.values()), sum(found.rejected.values())
+    reasons = "; ".join(f"{n} x {reason}" for reason, n in found.rejected.most_common(5))
+    if bad > max_rejected * (kept + bad):
+        raise DataError(
+            f"example_gen: {bad} of {kept + bad} rows were rejected, more than max_rejected = {max_rejected}: {reasons}. "
+            f"Each is in {out}/rejects with file, line and text; mend the data or raise max_rejected"
+        )
+    if not found.rows.get("train"):
+        raise DataError(f"example_gen: no row is left for the train split (kept {dict(found.rows)}, rejected {bad}: {reasons})")

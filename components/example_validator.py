@@ -1,0 +1,240 @@
+"""Holds every span against the schema, valid and test against train, and the last span against those before it."""
+
+import json
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from components.artifacts import Anomalies, Schema, Statistics
+from components.base import Input, Output, component
+from data import schema as names
+from data.errors import DataError
+
+_SURE = 3  # standard errors that a difference must pass as well, so that small splits raise no false alarm
+
+
+@component(version=1)
+def example_validator(
+    statistics: list[Input[Statistics]],
+    schema: Input[Schema],
+    anomalies: Output[Anomalies],
+    *,
+    on_anomaly: Annotated[Literal["warn", "stop"], Field(description="whether any anomaly stops the run")] = "warn",
+    max_label_shift: Annotated[
+        float, Field(ge=0, le=1, description="how far the share of any label may move between two sets of rows")
+    ] = 0.1,
+    max_length_shift: Annotated[
+        float, Field(ge=0, description="how far the mean length in words may move, as a share of the earlier mean")
+    ] = 0.3,
+    max_unknown_words: Annotated[
+        float, Field(ge=0, le=1, description="share of running words that the earlier rows do not have")
+    ] = 0.2,
+) -> None:
+    """Writes `anomalies.json`. Raises DataError with all of them when `on_anomaly` is "stop" and there is one."""
+    shape = tomllib.loads((schema.path / "schema.toml").read_text())
+    spans = [_read_span(one) for one in statistics]
+    limits = Limits(max_label_shift, max_length_shift, max_unknown_words)
+    found: list[Anomaly] = []
+    for span in spans:
+        for rows in span.values():
+            found += check_schema(rows, shape)
+        for later in (span["valid"], span["test"]):
+            found += compare(span["train"], later, limits)
+    if len(spans) > 1:
+        found += compare(pool([span["train"] for span in spans[:-1]]), spans[-1]["train"], limits)
+    report = [{**asdict(anomaly), "message": anomaly.message} for anomaly in found]
+    (anomalies.path / "anomalies.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    messages = [anomaly.message for anomaly in found]
+    anomalies.properties.update(anomalies=len(found), messages=messages)
+    if found and on_anomaly == "stop":
+        raise DataError(
+            f'example_validator: {len(found)} anomalies, and on_anomaly is "stop":\n'
+            + "".join(f"  - {message}\n" for message in messages)
+            + "Mend the data; or accept it: edit the schema (see schema_gen.frozen), raise the limit that is named, "
+            + 'or set example_validator.on_anomaly = "warn"'
+        )
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """severity: "error" where rows cannot be used as they are, "warning" where they may not be what they seem."""
+
+    span: str
+    split: str
+    what: str
+    got: str
+    wanted: str
+    severity: Literal["error", "warning"]
+
+    @property
+    def message(self) -> str:
+        return f"{_place(self.span, self.split)}: {self.what}: got {self.got}; wanted {self.wanted}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    label_shift: float
+    length_shift: float
+    unknown_words: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is compared: a split of a span, or several together.
+
+    stats: the split's part of statistics.json; of several, only what is compared.
+    words: the paths of their word counts.
+    """
+
+    span: str
+    split: str
+    stats: dict[str, Any]
+    words: list[Any]
+
+    @property
+    def count(self) -> int:
+        return self.stats["rows"]
+
+    def anomaly(self, severity: Literal["error", "warning"], what: str, got: Any, wanted: Any) -> Anomaly:
+        return Anomaly(self.span, self.split, what, str(got), str(wanted), severity)
+
+
+def _place(span: str, split: str) -> str:
+    return f"span {span}, {split}" if span else split
+
+
+def _read_span(statistics: Statistics) -> dict[str, Rows]:
+    report = json.loads((statistics.path / "statistics.json").read_text())
+    return {
+        split: Rows(report["span"], split, report["splits"][split], [statistics.path / "words" / f"{split}.parquet"])
+        for split in names.SPLITS
+    }
+
+
+def check_schema(rows: Rows, shape: dict[str, Any]) -> Iterator[Anomaly]:
+    """A split against the schema."""
+    stats, tolerated = rows.stats, shape["tolerated"]
+    if not rows.count:
+        yield rows.anomaly("error" if rows.split == "train" else "warning", "empty split", "0 rows", "at least 1")
+        return
+    for name, field in shape["fields"].items():
+        yield from _check_field(rows, name, field, tolerated)
+    if unknown := {label: n for label, n in stats["labels"].items() if label not in shape["labels"]}:
+        got = ", ".join(f"'{label}' in {n} rows" for label, n in unknown.items())
+        yield rows.anomaly("error", "unknown label", got, f"one of {', '.join(shape['labels']) or 'none'}")
+    absent = [label for label in shape["labels"] if label not in stats["labels"]]
+    if absent and rows.split == "train":
+        yield rows.anomaly("warning", "absent label", f"no row of {', '.join(absent)}", "some of each of the schema's")
+    for where, n in stats["duplicates"].items():
+        name = "duplicates" if where == "inside" else "duplicates_across_splits"
+        if n > tolerated[name] * rows.count:
+            what = (
+                "duplicates inside the split" if where == "inside" else f"rows that {where.removeprefix('in_')} has too"
+            )
+            yield rows.anomaly(
+                "warning", what, _share(n, rows.count), f"at most {tolerated[name]:.1%} (tolerated.{name})"
+            )
+
+
+def _check_field(rows: Rows, name: str, field: dict[str, Any], tolerated: dict[str, float]) -> Iterator[Anomaly]:
+    seen = rows.stats["fields"].get(name)
+    missing = seen["missing"] if seen else rows.count
+    if field["required"] and missing > tolerated["missing"] * rows.count:
+        wanted = f"at most {tolerated['missing']:.1%} of the rows without it (tolerated.missing)"
+        yield rows.anomaly("error", f"missing field '{name}'", f"{_share(missing, rows.count)} without it", wanted)
+    if seen and seen["type"] != field["type"]:
+        yield rows.anomaly("error", f"type of '{name}'", seen["type"], field["type"])
+    if not (text := rows.stats["texts"].get(name)):
+        return
+    if text["empty"] > tolerated["empty"] * rows.count:
+        got, wanted = _share(text["empty"], rows.count), f"at most {tolerated['empty']:.1%} (tolerated.empty)"
+        yield rows.anomaly("warning", f"'{name}' without a word", got, wanted)
+    for unit in ("characters", "words"):
+        low, high = text[unit]["min"], text[unit]["max"]
+        shortest, longest = field.get(unit, (low, high))
+        if low < shortest or high > longest:
+            wanted = f"{shortest} to {longest} (fields.{name}.{unit})"
+            yield rows.anomaly("warning", f"length of '{name}' in {unit}", f"{low} to {high}", wanted)
+
+
+def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
+    """How far the labels, lengths and words of `after` are from those of `before`."""
+    if not before.count or not after.count:
+        return
+    against = _place(before.span, before.split)
+    label, moved, error = label_shift(before, after)
+    if moved > max(limits.label_shift, _SURE * error):
+        old, new = (rows.stats["labels"].get(label, 0) / rows.count for rows in (before, after))
+        wanted = f"{old:.1%} as in {against}, give or take {limits.label_shift:.1%} (max_label_shift)"
+        yield after.anomaly("warning", f"share of label '{label}'", f"{new:.1%}", wanted)
+    for text in sorted(set(before.stats["texts"]) & set(after.stats["texts"])):
+        old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
+        error = math.hypot(old["deviation"] / math.sqrt(before.count), new["deviation"] / math.sqrt(after.count))
+        if abs(new["mean"] - old["mean"]) > max(limits.length_shift * old["mean"], _SURE * error):
+            wanted = f"{old['mean']:.1f} as in {against}, give or take {limits.length_shift:.0%} (max_length_shift)"
+            yield after.anomaly("warning", f"mean length of '{text}' in words", f"{new['mean']:.1f}", wanted)
+    unknown = unknown_words(before, after)
+    if unknown > limits.unknown_words:
+        wanted = f"at most {limits.unknown_words:.1%} (max_unknown_words)"
+        yield after.anomaly("warning", f"running words unknown to {against}", f"{unknown:.1%}", wanted)
+
+
+def label_shift(before: Rows, after: Rows) -> tuple[str, float, float]:
+    """The label whose share of the rows moved most, by how much, and the standard error of that move.
+
+    max_i |p_i - q_i|, the Chebyshev (L-infinity) distance of two distributions: unlike a divergence, it is a share of
+    rows that a person can check. The error is that of the z-test of two proportions, pooled.
+    """
+    moved = ("", 0.0, 0.0)
+    for label in sorted(set(before.stats["labels"]) | set(after.stats["labels"])):
+        old, new = (rows.stats["labels"].get(label, 0) for rows in (before, after))
+        distance = abs(old / before.count - new / after.count)
+        if distance > moved[1]:
+            both = (old + new) / (before.count + after.count)
+            moved = label, distance, math.sqrt(both * (1 - both) * (1 / before.count + 1 / after.count))
+    return moved
+
+
+def unknown_words(before: Rows, after: Rows) -> float:
+    """Share of the running words of `after` that `before` does not have, over the words that statistics_gen kept."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    def table(rows: Rows) -> Any:
+        parts = []
+        for path in rows.words:
+            with path.open("rb") as file:
+                parts.append(pq.read_table(file, use_threads=False))
+        return pa.concat_tables(parts)
+
+    known, words = table(before).column("word"), table(after)
+    running = pc.sum(words.column("count")).as_py()
+    unknown = words.filter(pc.invert(pc.is_in(words.column("word"), value_set=known.combine_chunks())))
+    return (pc.sum(unknown.column("count")).as_py() or 0) / running if running else 0.0
+
+
+def pool(parts: list[Rows]) -> Rows:
+    """Several sets of rows as one, for comparing with it."""
+    count = sum(part.count for part in parts)
+    labels = Counter()
+    for part in parts:
+        labels.update(part.stats["labels"])
+    texts = {}
+    for text in sorted({text for part in parts for text in part.stats["texts"]}):
+        lengths = [(part.count, part.stats["texts"][text]["words"]) for part in parts if text in part.stats["texts"]]
+        n = sum(rows for rows, _ in lengths)
+        mean = sum(words["total"] for _, words in lengths) / n
+        square = sum(rows * (words["deviation"] ** 2 + words["mean"] ** 2) for rows, words in lengths) / n
+        texts[text] = {"words": {"mean": mean, "deviation": math.sqrt(max(square - mean**2, 0))}}
+    stats = {"rows": count, "labels": labels, "texts": texts}
+    return Rows("", "the spans before it", stats, [path for part in parts for path in part.words])
+
+
+def _share(n: int, rows: int) -> str:
+    return f"{n} of {rows} rows ({n / rows:.1%})"

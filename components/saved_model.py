@@ -1,0 +1,190 @@
+"""An exported model as its users see it: found by a path, loaded without Keras, asked in batches of strings.
+
+What a user of the model must know (its task, labels and inputs) travels inside it, in `assets.extra`, which TF Serving
+carries along unread: a model that was copied elsewhere still answers.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from etils import epath
+
+from data.errors import ConfigError, StageError
+
+GRAPH = "saved_model.pb"
+PROPERTIES = "assets.extra/polisemia.json"
+SIGNATURE = "serving_default"
+BATCH_TOKENS = 8192
+BYTES_PER_TOKEN = 4  # of a common text; it only balances batches
+MAX_ROWS = 512
+
+_loading = threading.Lock()
+
+
+def write_properties(saved_model: epath.PathLike, properties: Mapping[str, Any]) -> None:
+    """Puts the model's properties beside its graph."""
+    path = epath.Path(saved_model) / PROPERTIES
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(properties, indent=1, sort_keys=True, ensure_ascii=False))
+
+
+def read_properties(saved_model: epath.PathLike) -> dict[str, Any]:
+    """The properties inside a SavedModel. Raises ConfigError where it has none."""
+    try:
+        return json.loads((epath.Path(saved_model) / PROPERTIES).read_text())
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{saved_model}: no {PROPERTIES} inside; wanted a SavedModel that Polisemia exported"
+        ) from None
+
+
+def find_model(path: epath.PathLike) -> tuple[epath.Path, dict[str, Any]]:
+    """The SavedModel that `path` stands for, with its properties.
+
+    path: a SavedModel; a model artifact; a served model, of which the latest version counts; or a pipeline's home,
+      of which the served model counts, and while nothing is served the model trained last.
+    Raises ConfigError when there is none.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: no such model; wanted a SavedModel, a model artifact, a served model or a pipeline's home"
+        )
+    for place in (path, path / "saved_model", latest_version(path), *_of_pipeline(path)):
+        if place and (place / GRAPH).exists():
+            return place, read_properties(place)
+    raise ConfigError(f"{path}: no model in it; `polisemia run` makes one")
+
+
+def versions(served: epath.Path) -> list[int]:
+    """Numbers of the whole versions of a served model, ascending."""
+    if not served.exists():
+        return []
+    numbers = (int(entry.name) for entry in served.iterdir() if entry.name.isdigit())
+    return sorted(n for n in numbers if (served / str(n) / GRAPH).exists())
+
+
+def latest_version(served: epath.Path) -> epath.Path | None:
+    numbers = versions(served)
+    return served / str(numbers[-1]) if numbers else None
+
+
+def _of_pipeline(root: epath.Path) -> list[epath.Path]:
+    """Where a pipeline's home may hold a model, the served one first."""
+    if not (root / "latest.json").exists():
+        return []
+    latest = json.loads((root / "latest.json").read_text())
+    served = latest.get("served")
+    places = [epath.Path(served["path"]), root / "served" / served["model"] / str(served["version"])] if served else []
+    return places + [
+        root / "trainer" / run["fingerprint"] / "saved_model" for run in latest["stages"].get("trainer", ())
+    ]
+
+
+class ExportedModel:
+    """A loaded SavedModel. `answer` may be called from several threads at once."""
+
+    def __init__(self, saved_model: epath.PathLike):
+        """Raises StageError when TensorFlow cannot load it, or when it has no signature `serving_default`."""
+        import tensorflow as tf
+
+        register_text_ops()
+        try:
+            self._held = tf.saved_model.load(str(saved_model))  # the signature alone would not keep the weights alive
+        except Exception as error:
+            raise StageError(f"{saved_model}: TensorFlow cannot load it: {error}") from error
+        if SIGNATURE not in self._held.signatures:
+            raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self._held.signatures)}")
+        self._signature = self._held.signatures[SIGNATURE]
+        self.inputs: tuple[str, ...] = tuple(sorted(self._signature.structured_input_signature[1]))
+
+    def answer(
+        self,
+        texts: Mapping[str, Sequence[bytes]],
+        max_tokens: int,
+        batch_tokens: int = BATCH_TOKENS,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> dict[str, Any]:
+        """Every output of the signature, as arrays <float32 or object (str)>[N, ...] in the order of the rows.
+
+        Rows of like length share a batch, so that little of it is padding; batches hold about `batch_tokens` tokens.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        columns = {name: _objects(texts[name]) for name in self.inputs}
+        sizes = sum(np.fromiter(map(len, column), np.int64, len(column)) for column in columns.values())
+        order = np.argsort(sizes, kind="stable")
+        parts: dict[str, list] = {}
+        for start, end in _batches(sizes[order], len(columns) * max_tokens, batch_tokens):
+            rows = {name: tf.constant(column[order[start:end]], tf.string) for name, column in columns.items()}
+            for name, value in self._signature(**rows).items():
+                parts.setdefault(name, []).append(value.numpy())
+            progress(end, len(order))
+        return {name: _in_order(np.concatenate(values), order) for name, values in parts.items()}
+
+
+def load_exported(saved_model: epath.PathLike) -> ExportedModel:
+    """The loaded model, once a process: workers that are threads share it."""
+    with _loading:
+        return _load_once(str(saved_model))
+
+
+@lru_cache(maxsize=2)
+def _load_once(saved_model: str) -> ExportedModel:
+    return ExportedModel(saved_model)
+
+
+def register_text_ops() -> None:
+    """Makes TF Text's ops known to TensorFlow. `import tensorflow_text` would do it too, but imports Keras."""
+    import glob
+    from importlib.util import find_spec
+
+    import tensorflow as tf
+
+    for place in find_spec("tensorflow_text").submodule_search_locations:
+        for library in sorted(glob.glob(f"{place}/python/**/_*.so", recursive=True)):
+            tf.load_op_library(library)
+
+
+def as_bytes(column: Any) -> list[bytes]:
+    """An Arrow column of strings as the model takes it; a missing text is an empty one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.fill_null(column.cast(pa.binary()), b"").to_pylist()
+
+
+def _objects(texts: Sequence[bytes]) -> Any:
+    """An array of Python bytes: NumPy's own string type would drop NULs at the end."""
+    import numpy as np
+
+    column = np.empty(len(texts), object)
+    column[:] = texts
+    return column
+
+
+def _batches(sizes: Any, max_tokens: int, batch_tokens: int):
+    """(start, end) of each batch of rows sorted by size in bytes: rows x tokens of the longest <= batch_tokens."""
+    tokens = (sizes // BYTES_PER_TOKEN + 1).clip(max=max_tokens)
+    start = 0
+    while start < len(tokens):
+        end = start + 1
+        while end < len(tokens) and end - start < MAX_ROWS and (end + 1 - start) * tokens[end] <= batch_tokens:
+            end += 1
+        yield start, end
+        start = end
+
+
+def _in_order(values: Any, order: Any) -> Any:
+    """The rows of sorted batches, back where they came from; strings decoded."""
+    import numpy as np
+
+    if values.dtype == object:
+        values = np.array([v.decode("utf-8", "replace") for v in values.ravel()], object).reshape(values.shape)
+    result = np.empty_like(values)
+    result[order] = values
+    return result

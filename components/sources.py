@@ -1,0 +1,68 @@
+"""From a path pattern to files: globs, and `{span}`, `{label}` or any `{name}` captured from the path."""
+
+import glob
+import os
+import re
+from typing import NamedTuple
+
+from etils import epath
+
+from data.errors import DataError
+
+REMOTE_TABLES = ("tfds:", "bigquery:")  # sources that are not files: read as they are, known by their name
+
+
+class SourceFile(NamedTuple):
+    """A file a pattern matched, with what its path tells: `{"label": "pos"}` for `aclImdb/train/{label}/*.txt`."""
+
+    path: str
+    captures: dict[str, str]
+
+
+def find_files(pattern: str, span: str = "", where: str = "example_gen.input") -> list[SourceFile]:
+    """Files that match `pattern`, sorted by path; `{span}` is fixed to `span` where one is given.
+
+    where: what the user set it by, for the message. Raises DataError when none matches.
+    """
+    if pattern.startswith(REMOTE_TABLES):
+        return [SourceFile(pattern, {})]
+    if span:
+        pattern = pattern.replace("{span}", span)
+    matcher = re.compile(_regex(pattern))
+    found = [(path, matcher.fullmatch(path)) for path in _glob(re.sub(r"\{\w+\}", "*", pattern))]
+    fixed = {"span": span} if span else {}
+    files = [SourceFile(path, match.groupdict() | fixed) for path, match in found if match]
+    if not files:
+        raise DataError(f"{where}: no file matches '{pattern}' (relative paths start at the working directory)")
+    return sorted(files, key=lambda file: file.path)
+
+
+def find_spans(pattern: str) -> list[str]:
+    """Values of `{span}` over the files that match, in natural order (2 before 10); [""] without `{span}`."""
+    if "{span}" not in pattern:
+        return [""]
+    spans = {file.captures["span"] for file in find_files(pattern)}
+    return sorted(spans, key=lambda s: [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", s)])
+
+
+def _regex(pattern: str) -> str:
+    parts, seen = [], set()
+    for piece in re.split(r"(\{\w+\}|\*\*/|\*|\?)", pattern):
+        if piece.startswith("{") and piece.endswith("}"):
+            name = piece[1:-1]
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
+            seen.add(name)
+        else:
+            parts.append({"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece)))
+    return "".join(parts)
+
+
+def _glob(pattern: str) -> list[str]:
+    if "://" not in pattern:
+        return [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
+    if "**" in pattern:
+        raise DataError(f"example_gen.input: '**' is for local paths only, got '{pattern}'; name the folders")
+    root, _, rest = pattern.partition("*")
+    folder, _, start = root.rpartition("/")
+    found = epath.Path(folder).glob(start + "*" + rest) if "*" in pattern else [epath.Path(pattern)]
+    return [str(path) for path in found if path.exists() and not path.is_dir()]

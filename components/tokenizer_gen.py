@@ -1,0 +1,94 @@
+"""The tokenizer: learned on the training split, or taken from published files or a preset."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from components.artifacts import Examples, TokenizerFiles
+from components.base import Input, Output, Runtime, Source, component
+from data import schema
+from data.errors import DataError
+
+MAX_UNITS = 4_000_000  # distinct words held while counting; beyond it the rarest go (about 500 MB of Counter)
+
+
+@component(version=1, tensorflow=True)
+def tokenizer_gen(
+    examples: list[Input[Examples]],
+    tokenizer: Output[TokenizerFiles],
+    runtime: Runtime,
+    *,
+    kind: Annotated[str, Field(description="words, characters, wordpiece, bpe, sentencepiece; the family's own if empty")] = "",
+    vocabulary_size: Annotated[int, Field(gt=5, description="entries at most, special tokens included")] = 8000,
+    min_count: Annotated[int, Field(ge=1, description="rarer words are left out before learning")] = 1,
+    options: Annotated[dict[str, Any], Field(description="of the kind: lowercase, strip_accents, model_type, ...")] = {},  # noqa: B006
+    files: Annotated[
+        Source[str],
+        Field(description="published files to take instead: vocab.txt, vocab.json, *.model, tokenizer.json or their folder"),
+    ] = "",
+    preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
+) -> None:
+    """Counts words over the training split in Beam and learns a vocabulary from the counts."""
+    from data.tokenizers import TOKENIZERS, from_files
+
+    if files or preset:
+        made = from_files(files) if files and not options else from_files(files or preset, **options)
+    else:
+        counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
+        made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
+    made.save(tokenizer.path)
+    tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
+
+
+def _count(
+    examples: list[Examples], kind: type, options: dict, min_count: int, runtime: Runtime, out: TokenizerFiles
+) -> dict[str, int]:
+    from components.beam import over_blocks
+
+    shards = [shard for artifact in examples for shard in artifact.shards("train")]
+    counts = over_blocks(runtime, "tokenizer_gen", shards, _count_shard, (kind, options), _merge, out.scratch)
+    counts = {unit: n for unit, n in counts.items() if n >= min_count}
+    if not counts:
+        raise DataError(f"tokenizer_gen: no word of the training split occurs {min_count} times; lower min_count")
+    return counts
+
+
+def _count_shard(shard: str, kind: type, options: dict) -> Counter:
+    import pyarrow.parquet as pq
+
+    counts: Counter = Counter()
+    file = pq.ParquetFile(shard)
+    columns = [c for c in (schema.TEXT, schema.TEXT_PAIR) if c in file.schema_arrow.names]
+    for batch in file.iter_batches(8192, columns=columns):
+        for column in columns:
+            counts.update(kind.count(batch.column(column).to_pylist(), **options))
+    return counts
+
+
+def _merge(counts: Iterable[Counter]) -> Counter:
+    total: Counter = Counter()
+    for one in counts:
+        total.update(one)
+        if len(total) > MAX_UNITS:
+            total = Counter(dict(total.most_common(MAX_UNITS // 2)))
+    return total
+
+
+def check_options(kind: str, options: dict[str, Any]) -> list[str]:
+    """What is wrong with a `[tokenizer_gen]` section, before anything runs."""
+    import inspect
+
+    from data.errors import did_you_mean
+    from data.tokenizers import TOKENIZERS
+
+    if kind not in TOKENIZERS:
+        return [f"tokenizer_gen.kind: unknown tokenizer '{kind}'{did_you_mean(kind, TOKENIZERS)}"]
+    parameters = inspect.signature(TOKENIZERS[kind].learn).parameters
+    known = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "vocabulary_size"]
+    return [
+        f"tokenizer_gen.options.{n}: {kind} has no such option{did_you_mean(n, known)}" for n in options if n not in known
+    ]
+
+

@@ -1,0 +1,213 @@
+"""The token store to a trained model, exported as a SavedModel: one path for every family, task and strategy."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+
+from components.artifacts import Model, Schema, TokenizerFiles, Tokens
+from components.base import Input, Output, Recorded, Runtime, Shared, component
+from data.errors import ConfigError, DataError, did_you_mean
+
+DEFAULTS = {"epochs": 10, "batch_tokens": 8192, "optimizer": {}}  # where config and family's `recommended` are silent
+
+
+def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
+    problems = [f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields]
+    try:
+        made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
+    except ValidationError as error:
+        problems += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return made
+
+
+def family_of(value: dict[str, Any]) -> Any:
+    """The family that `{ name = "lstm", width = 64 }` describes. Raises ValueError."""
+    from models.families import FAMILIES
+
+    name = value.get("name", "")
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family '{name}'{did_you_mean(str(name), FAMILIES)}")
+    return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
+
+
+def _optimizer(value: dict[str, Any]) -> Any:
+    from models.optimizer import Optimizer
+
+    return spec_of(Optimizer, value)
+
+
+def _early_stopping(value: dict[str, Any]) -> Any:
+    from models.training import EarlyStopping
+
+    return spec_of(EarlyStopping, value)
+
+
+def _checked(make: Any) -> AfterValidator:
+    """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
+    return AfterValidator(lambda value: (make(value), value)[1] if value else value)
+
+
+def _table(value: Any) -> Any:
+    """`"lstm"` is short for `{ name = "lstm" }`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Table = Annotated[dict[str, Any], BeforeValidator(_table)]
+
+
+@component(version=1, tensorflow=True)
+def trainer(
+    tokens: list[Input[Tokens]],
+    tokenizer: Input[TokenizerFiles],
+    schema: Input[Schema],
+    model: Output[Model],
+    runtime: Runtime,
+    *,
+    task: Shared[str],
+    family: Annotated[Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")],
+    head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},  # noqa: B006
+    epochs: Annotated[int | None, Field(gt=0, description="passes over the training split; the family's own if silent")] = None,
+    batch_tokens: Annotated[
+        int | None, Field(gt=0, description="padded tokens of a global batch, over all replicas; the family's own if silent")
+    ] = None,
+    optimizer: Annotated[Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")] = {},  # noqa: B006
+    early_stopping: Annotated[
+        dict[str, Any], _checked(_early_stopping), Field(description="metric and patience; the best epoch's weights are kept")
+    ] = {},  # noqa: B006
+    class_weights: Annotated[
+        Literal["none", "balanced"] | dict[str, float], Field(description="weight of each label's rows; balanced: rows / (labels x its rows)")
+    ] = "none",
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
+    seed: Annotated[int, Field(ge=0, description="of weights, dropout and order of rows")] = 0,
+    deterministic: Annotated[bool, Field(description="the same weights bit for bit each time; slower on GPUs")] = True,
+    buckets: Annotated[int, Field(gt=0, description="lengths that rows are padded to, at most")] = 6,
+    steps_per_call: Annotated[int, Field(gt=0, description="training steps in one call of the compiled function")] = 1,
+    jit_compile: Annotated[bool, Field(description="compile the step with XLA")] = False,
+    strategy: Recorded[
+        Annotated[Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")]
+    ] = "auto",
+    cpu_devices: Recorded[Annotated[int, Field(gt=0, description="logical CPU devices for mirrored without GPUs")]] = 1,
+    checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
+) -> None:
+    """Trains the family on the task and exports a SavedModel that takes strings."""
+    from data.tokenizers import load_tokenizer
+    from models import strategy as strategies
+    from models.build import adapt, build_model, vocabulary_of
+    from models.loop import train
+    from models.tasks import TASKS
+    from models.training import Training
+
+    spec, job = family_of(family), spec_of(TASKS[task], head)
+    plan = DEFAULTS | _recommended(spec) | {k: v for k, v in (("epochs", epochs), ("batch_tokens", batch_tokens)) if v}
+    labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
+    stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
+    _weigh(stores["train"], class_weights, labels)
+    words = load_tokenizer(tokenizer.path)
+    pairs = stores["train"].pairs
+    devices = strategies.create(strategy, cpu_devices)
+    arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
+    adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
+    training = Training(
+        epochs=plan["epochs"],
+        batch_tokens=plan["batch_tokens"],
+        max_tokens=max_tokens,
+        buckets=buckets,
+        optimizer=_optimizer(plan["optimizer"] | optimizer),
+        early_stopping=_early_stopping(early_stopping) if early_stopping else None,
+        precision=precision,
+        seed=seed,
+        deterministic=deterministic,
+        steps_per_call=steps_per_call,
+        jit_compile=jit_compile,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    result = train(
+        partial(build_model, *arguments, adapted),
+        job,
+        stores["train"],
+        stores["valid"],
+        training=training,
+        strategy=devices,
+        checkpoint_dir=model.scratch / "checkpoints",
+        log_dir=model.path,
+        on_progress=runtime.progress,
+    )
+    if not runtime.is_chief:
+        return
+    model.properties.update(
+        task=task,
+        family=family,
+        head=head,
+        labels=labels,
+        inputs=["text", "text_pair"] if pairs else ["text"],
+        max_tokens=max_tokens,
+        parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
+        training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
+        rows={split: len(store) if store else 0 for split, store in stores.items()},
+    )
+    _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
+
+
+def _recommended(family: Any) -> dict[str, Any]:
+    return dict(type(family).recommended)
+
+
+def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
+    """The rows of a split over all spans, or None where there is none."""
+    from data.store import Shards, TokenStore
+
+    groups = [Shards(artifact.shards(split), artifact.properties["labels"]) for artifact in tokens]
+    if not any(group.paths for group in groups):
+        if split == "train":
+            raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
+        return None
+    return TokenStore(groups, labels)
+
+
+def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:
+    """Multiplies the rows' weights by their label's weight."""
+    import numpy as np
+
+    if class_weights == "none":
+        return
+    counts = np.bincount(store.classes, weights=store.weights, minlength=len(labels))
+    if class_weights == "balanced":
+        weights = counts.sum() / (len(labels) * np.maximum(counts, 1e-9))
+    else:
+        unknown = [label for label in class_weights if label not in labels]
+        if unknown:
+            raise ConfigError(*(f"trainer.class_weights.{u}: no such label{did_you_mean(u, labels)}" for u in unknown))
+        weights = np.array([class_weights.get(label, 1.0) for label in labels])
+    store.weights *= weights[store.classes].astype(np.float32)
+
+
+class _batches:
+    """Every training row once, for what a family counts; iterable more than once."""
+
+    def __init__(self, store: Any, max_tokens: int):
+        from data.batches import Plan
+
+        self.store = store
+        self.calls = Plan(store.lengths, store.weights, batch_tokens=1 << 16, max_tokens=max_tokens).in_order()
+
+    def __iter__(self):
+        for call in self.calls:
+            for rows in call.rows[: call.steps]:
+                yield self.store.gather(rows, call.length)
+
+
+def _save(model: Model, trained: Any, family: Any, task: Any, tokenizer: Any, labels: list[str], max_tokens: int, pairs: bool) -> None:
+    """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
+    import numpy as np
+
+    from components.saved_model import write_properties
+    from models.signatures import export
+
+    export(trained, family, task, tokenizer, labels, max_tokens, pairs, model.path / "saved_model")
+    write_properties(model.path / "saved_model", model.properties)
+    with (model.path / "weights.npz").open("wb") as file:
+        np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})

@@ -1,0 +1,184 @@
+"""Values between delimiters, one row a line, or a row of several lines where quotes hold line ends (RFC 4180)."""
+
+import csv
+import io
+import re
+from collections import Counter
+from functools import cache
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from data.errors import DataError
+from data.formats import files
+from data.formats.base import RECORD_BYTES, Batch, Block, Reject
+from data.formats.lines import UTF16, LineFormat, without_bom
+from data.formats.rows import from_values, rejected
+
+csv.field_size_limit(RECORD_BYTES)  # the module's own limit is 128 KiB, which a long text passes
+
+UNFINISHED = "unexpected end of data"  # what csv says when the lines end inside quotes
+NEVER_CLOSED = "a quote opened on this line is never closed (if quotes are plain characters here: quoting = false)"
+STEP_BYTES = 1 << 16
+
+
+class Csv(LineFormat):
+    """Comma-separated values with a header line; with `columns`, without one.
+
+    A blank line between rows is a reject. Quoted fields may hold delimiters, line ends and doubled
+    quotes; a quote inside an unquoted field is a plain character.
+    """
+
+    extensions = (".csv",)
+    delimiter: str = Field(",", description="the one ASCII character between columns")
+    quoting: bool = Field(True, description="whether quotes hold a field together, or are plain characters")
+    names: tuple[str, ...] = Field((), alias="columns", description="names of the columns of a file without a header")
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_ascii_character(cls, text: str) -> str:
+        if len(text) != 1 or not text.isascii() or text in '"\r\n':
+            raise ValueError("wanted one ASCII character that is neither a quote nor a line end")
+        return text
+
+    def whole(self, path: str) -> Block:
+        if self.names:
+            _check_names(path, self.names)
+            return Block(path, 0, files.size(path), columns=self.names)
+        start, line, names = self._header(path)
+        _check_names(path, names)
+        return Block(path, 0 if files.is_gzip(path) else start, files.size(path), line, names)
+
+    def boundary(self, buffer: bytes) -> int:
+        return _last_record_end(buffer, self.delimiter) if self.quoting else super().boundary(buffer)
+
+    def parse(
+        self, block: Block, first: int, lines: list[str], columns: tuple[str, ...], final: bool
+    ) -> tuple[Batch, int]:
+        split = self._quoted_records if self.quoting else self._plain_records
+        rows, starts, rejects, used = split(block, first, lines, final)
+        places = [block.columns.index(name) for name in columns]
+        values = [[row[place] for row in rows] for place in places]
+        numbers = np.array(starts, np.int64) + first
+        return from_values(block.path, columns, values, numbers, rejects, lambda i: self.delimiter.join(rows[i])), used
+
+    def _quoted_records(
+        self, block: Block, first: int, lines: list[str], final: bool
+    ) -> tuple[list[list[str]], list[int], list[Reject], int]:
+        """Rows, the index of each one's first line, rejects, and the number of lines used.
+
+        A record that breaks the rules costs its first line only: reading goes on from the second.
+        """
+        width, rows, starts, rejects = len(block.columns), [], [], []
+        begin = 0
+        while begin < len(lines):
+            offset = begin
+            reader = csv.reader(lines[offset:], delimiter=self.delimiter, strict=True)
+            try:
+                for row in reader:
+                    end = offset + reader.line_num
+                    if len(row) == width:
+                        rows.append(row)
+                        starts.append(begin)
+                    else:
+                        raw = "".join(lines[begin:end])
+                        rejects.append(rejected(block.path, first + begin, _wrong_width(row, width), raw))
+                    begin = end
+            except csv.Error as error:
+                unfinished = str(error) == UNFINISHED
+                if unfinished and not final:
+                    break
+                several = offset + reader.line_num - 1 > begin
+                reason = NEVER_CLOSED if unfinished or several else f"broken quotes or line ends: {error}"
+                rejects.append(rejected(block.path, first + begin, reason, lines[begin]))
+                begin += 1
+        return rows, starts, rejects, begin
+
+    def _plain_records(
+        self, block: Block, first: int, lines: list[str], final: bool
+    ) -> tuple[list[list[str]], list[int], list[Reject], int]:
+        width, rows, starts, rejects = len(block.columns), [], [], []
+        for at, line in enumerate(lines):
+            row = _split(line, self.delimiter)
+            if len(row) == width:
+                rows.append(row)
+                starts.append(at)
+            else:
+                rejects.append(rejected(block.path, first + at, _wrong_width(row, width), line))
+        return rows, starts, rejects, len(lines)
+
+    def _header(self, path: str) -> tuple[int, int, tuple[str, ...]]:
+        """Byte offset and number of the line after the header, and the names in it."""
+        head = files.read_head(path)
+        body = without_bom(head, self.encoding)
+        raw = list(io.BytesIO(body))
+        lines = [line.decode(self.encoding, "surrogateescape") for line in raw]
+        feed = iter(lines)
+        split = csv.reader(feed, delimiter=self.delimiter, strict=True)
+        try:
+            names = next(filter(None, split if self.quoting else (_split(line, self.delimiter) for line in feed)), None)
+        except csv.Error as error:
+            raise DataError(f"{path}: the header breaks the rules of quoting ({error})") from error
+        if names is None:
+            raise DataError(f"{path}: no header line; wanted the names of the columns there, or in `columns`")
+        used = len(lines) - len(list(feed))
+        if any("\udc80" <= letter <= "\udcff" for name in names for letter in name):
+            utf16 = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+            raise DataError(f"{path}: {UTF16 if utf16 else f'the header is not {self.encoding}; name its `encoding`'}")
+        return len(head) - len(body) + sum(map(len, raw[:used])), used + 1, tuple(names)
+
+
+class Tsv(Csv):
+    """Tab-separated values: as `csv`, with a tab between columns."""
+
+    extensions = (".tsv", ".tab")
+    delimiter: str = Field("\t", description="the one ASCII character between columns")
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    text = line.rstrip("\r\n")
+    return text.split(delimiter) if text else []
+
+
+def _wrong_width(row: list[str], width: int) -> str:
+    return f"{len(row)} columns where {width} were wanted" if row else "empty line"
+
+
+def _check_names(path: str, names: tuple[str, ...]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{path}: two columns are called {twice[0]!r}; wanted a name for each")
+
+
+def _last_record_end(buffer: bytes, delimiter: str) -> int:
+    """Where the last record that ends in `buffer`, which starts with one, ends, by the rules of csv.reader.
+
+    Line ends inside quotes end nothing, and a broken record costs its first line, as in reading:
+    so a file has the same rows however it is cut. 0.3 to 0.6 us a row of 400 bytes.
+    """
+    fields, record, unfinished = _patterns(delimiter.encode())
+    end = 0
+    while end < len(buffer):
+        middle = fields.match(buffer, end, end + STEP_BYTES).end()  # inside a record, outside quotes
+        if found := record.match(buffer, middle):
+            end = found.end()
+            continue
+        while found := record.match(buffer, end):
+            end = found.end()
+        newline = buffer.find(b"\n", end)
+        if newline < 0 or (len(buffer) - end <= RECORD_BYTES and unfinished.match(buffer, end)):
+            break
+        end = newline + 1
+    return end
+
+
+@cache
+def _patterns(delimiter: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
+    """As many sound fields as there are; a record to its line end; a record that the data's end cuts."""
+    edge = b"[" + re.escape(delimiter) + rb"\n]"
+    opened = rb'(?:\A|(?<=' + edge + rb'))"[^"]*(?:""[^"]*)*'
+    plain = rb'(?!\A)(?<!' + edge + rb')"'
+    quotes = b"(?:" + plain + b"|" + opened + b'"(?=' + edge + rb"|\r\n))"
+    record = b'[^"\n]*(?:' + quotes + b'[^"\n]*)*'
+    fields, unfinished = b'(?:[^"]+|' + quotes + b")*", record + b"(?:" + opened + b'(?:"\r?)?)?' + rb"\Z"
+    return re.compile(fields), re.compile(record + b"\n"), re.compile(unfinished)

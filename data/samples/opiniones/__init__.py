@@ -1,0 +1,1 @@
+"""Spanish reviews of products, films and restaurants: two classes, two spans."""

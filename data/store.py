@@ -1,0 +1,174 @@
+"""The token store: token records in Arrow IPC shards, memory-mapped, read by row number.
+
+Written by the transform stage (plain functions: Beam workers call them), read by the training loop
+and by everything that walks a split. Shards are uncompressed, so that opening one costs nothing and
+a row is a slice of the file: the memory used is what the operating system chooses to cache.
+"""
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from etils import epath
+
+from data.errors import DataError
+from data.schema import CLASS, IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT
+
+CHUNK_BYTES = 64 << 20  # most that `write_shard` holds back: a usual shard is one record batch
+LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR}
+
+
+def ragged(values: np.ndarray, splits: np.ndarray, max_tokens: int) -> pa.ListArray:
+    """A list<int32> column from what a tokenizer gives, each row cut to its first `max_tokens` values.
+
+    values: <int32>[total]. splits: <int64>[rows + 1]. The values are not copied when no row is too long.
+    """
+    lengths = np.diff(splits)
+    if lengths.size and lengths.max() > max_tokens:
+        place = np.arange(splits[0], splits[-1]) - np.repeat(splits[:-1], lengths)
+        values = values[splits[0] : splits[-1]][place < max_tokens]
+        splits = np.concatenate([[0], np.cumsum(np.minimum(lengths, max_tokens))])
+    return pa.ListArray.from_arrays(pa.array(splits.astype(np.int32)), pa.array(values.astype(np.int32, copy=False)))
+
+
+def write_shard(path: str | Path, records: Iterable[pa.RecordBatch]) -> int:
+    """Writes token records as one shard and returns the number of rows; without rows no file is made."""
+    chunks, rows = _chunks(records), 0
+    first = next(chunks, None)
+    if first is None:
+        return 0
+    with epath.Path(path).open("wb") as file, pa.ipc.new_file(file, first.schema) as writer:
+        while first is not None:
+            writer.write_batch(first)
+            rows += first.num_rows
+            first = next(chunks, None)
+    return rows
+
+
+def _chunks(records: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in as few record batches as CHUNK_BYTES allows."""
+    pending, size = [], 0
+    for batch in records:
+        if pending and size + batch.nbytes > CHUNK_BYTES:
+            yield pa.concat_batches(pending)
+            pending, size = [], 0
+        pending.append(batch)
+        size += batch.nbytes
+    if pending:
+        yield pa.concat_batches(pending)
+
+
+class Shards(NamedTuple):
+    """The shards of one transform artifact's split, with that artifact's own label list."""
+
+    paths: Sequence[str | Path]
+    labels: Sequence[str] = ()
+
+
+class TokenStore:
+    """The rows of one split, over the shards of any number of transform artifacts.
+
+    classes: <int32>[rows], index into the model's labels, -1 where a row has none.
+    weights: <float32>[rows]; a caller may change them before training (class weights).
+    lengths: <int32>[rows], tokens of ids and ids_pair together.
+    dropped: number of rows left out, by label (None: the row has no label).
+    """
+
+    def __init__(self, groups: Sequence[Shards], labels: Sequence[str] | None = None):
+        """`labels`: the model's; rows whose label is not among them are dropped. None keeps every row.
+
+        Raises DataError when a shard cannot be read or the shards' columns differ.
+        """
+        self.dropped: Counter[str | None] = Counter()
+        self._cache = tempfile.TemporaryDirectory(prefix="polisemia-")  # remote shards; goes when the store does
+        chunks, classes, weights, kept = [], [], [], []
+        for group in groups:
+            for batch in (batch for path in group.paths for batch in self._open(path)):
+                mapped = self._map(batch, group.labels, labels)
+                kept.append(np.flatnonzero(mapped >= 0) if labels is not None else np.arange(batch.num_rows))
+                chunks.append(batch)
+                classes.append(mapped[kept[-1]])
+                weights.append(_column(batch, WEIGHT, 1).astype(np.float32)[kept[-1]])
+        if len(names := {tuple(chunk.schema.names) for chunk in chunks}) != 1:
+            raise DataError(f"token store: got shards with columns {sorted(names)}; wanted one set; run transform again")
+        self.classes, self.weights = np.concatenate(classes), np.concatenate(weights)
+        self._columns = {name: _Ragged(chunks, name, kept) for name in LENGTHS if name in chunks[0].schema.names}
+        self.lengths = np.sum([column.lengths for column in self._columns.values()], axis=0, dtype=np.int32)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def pairs(self) -> bool:
+        """Whether rows have a second text."""
+        return IDS_PAIR in self._columns
+
+    def gather(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """A batch as data/schema.py describes it: ids padded with 0, or cut, to `length`.
+
+        rows: <int64>[B], at least one of them real. A row of -1 only fills the batch: it repeats the
+        first real one, so that nothing in a model divides by a length of 0, and has weight 0.
+        """
+        filler = rows < 0
+        rows = np.where(filler, rows[np.argmin(filler)], rows)
+        batch = {CLASS: self.classes[rows], WEIGHT: np.where(filler, np.float32(0), self.weights[rows])}
+        for name, column in self._columns.items():
+            batch[name], batch[LENGTHS[name]] = column.gather(rows, length)
+        return batch
+
+    def _open(self, path: str | Path) -> list[pa.RecordBatch]:
+        path = epath.Path(path)
+        try:
+            with pa.memory_map(str(self._copy(path) if "://" in str(path) else path)) as file:
+                reader = pa.ipc.open_file(file)
+                return [reader.get_batch(n) for n in range(reader.num_record_batches)]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise DataError(f"{path}: got {error}; wanted a token shard (Arrow IPC file); run transform again") from None
+
+    def _copy(self, path: epath.Path) -> Path:
+        directory = Path(self._cache.name)
+        local = directory / f"{len(list(directory.iterdir()))}.arrow"
+        with path.open("rb") as source, local.open("wb") as target:
+            shutil.copyfileobj(source, target, 16 << 20)
+        return local
+
+    def _map(self, batch: pa.RecordBatch, own: Sequence[str], labels: Sequence[str] | None) -> np.ndarray:
+        """The class of each row <int32>[rows] in the model's labels; counts in `dropped` those that have none."""
+        classes = _column(batch, CLASS, -1).astype(np.int32)
+        if labels is None:
+            return classes
+        index = {label: n for n, label in enumerate(labels)}
+        mapped = np.array([index.get(label, -1) for label in own] + [-1], np.int32)[classes]  # -1 meets the last entry
+        for n, count in zip(*np.unique(classes[mapped < 0], return_counts=True), strict=True):
+            self.dropped[own[n] if n >= 0 else None] += int(count)
+        return mapped
+
+
+class _Ragged:
+    """One list<int32> column over all chunks: where each kept row lies, 16 bytes a row in memory."""
+
+    def __init__(self, chunks: list[pa.RecordBatch], name: str, kept: list[np.ndarray]):
+        columns = [chunk.column(name) for chunk in chunks]
+        offsets = [column.offsets.to_numpy() for column in columns]
+        self.values = [column.values.to_numpy() for column in columns]  # views of the mapped files
+        self.chunk = np.repeat(np.arange(len(kept), dtype=np.int32), [len(rows) for rows in kept])
+        self.starts = np.concatenate([each[:-1][rows] for each, rows in zip(offsets, kept, strict=True)]).astype(np.int64)
+        self.lengths = np.concatenate([np.diff(each)[rows] for each, rows in zip(offsets, kept, strict=True)])
+
+    def gather(self, rows: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """ids <int32>[B, length] and lengths <int32>[B] of the rows <int64>[B]."""
+        lengths = np.minimum(self.lengths[rows], length)
+        ids = np.zeros((len(rows), length), np.int32)
+        places = zip(ids, self.chunk[rows].tolist(), self.starts[rows].tolist(), lengths.tolist(), strict=True)
+        for out, chunk, start, count in places:  # one slice a row, 0.5 us; a gather of tokens is slower over many shards
+            out[:count] = self.values[chunk][start : start + count]
+        return ids, lengths
+
+
+def _column(batch: pa.RecordBatch, name: str, default: float) -> np.ndarray:
+    return batch.column(name).to_numpy() if name in batch.schema.names else np.full(batch.num_rows, default)

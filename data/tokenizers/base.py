@@ -1,0 +1,88 @@
+"""What a tokenizer is: one object that gives the same ids in Beam, in tf.data and in the SavedModel.
+
+`encode` is the bulk path (Beam), `graph` the path inside a `tf.function` (SavedModel). They must
+agree id for id; `tests/contracts.py::check_tokenizer` proves it for every entry of TOKENIZERS.
+"""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+DESCRIPTION = "polisemia_tokenizer.json"  # not tokenizer.json, which is Hugging Face's
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the special tokens; None where the vocabulary has none."""
+
+    pad: int = 0
+    unknown: int | None = None
+    start: int | None = None  # [CLS], <s>
+    end: int | None = None  # [SEP], </s>
+    mask: int | None = None
+
+    @property
+    def ids(self) -> frozenset[int]:
+        return frozenset(i for i in (self.pad, self.unknown, self.start, self.end, self.mask) if i is not None)
+
+
+class Tokenizer(ABC):
+    """Text to ids and back.
+
+    Options (lower-casing and the like) are keyword parameters of `learn`, kept in `options`, saved
+    with the vocabulary and restored by `load`. Nothing at module level of an implementation may
+    import TensorFlow: it is imported by `encode`, `graph` and `graph_with_offsets` when called.
+    """
+
+    kind: ClassVar[str]
+    vocabulary: Sequence[str]
+    special: SpecialTokens
+    options: Mapping[str, Any]
+
+    @classmethod
+    @abstractmethod
+    def count(cls, texts: Sequence[str], **options) -> Counter[str]:
+        """Counts the units `learn` works from (words, characters, pre-tokens) in a block of texts."""
+
+    @classmethod
+    @abstractmethod
+    def learn(cls, counts: Mapping[str, int], *, vocabulary_size: int, **options) -> "Tokenizer":
+        """Learns a vocabulary of at most `vocabulary_size` entries, special tokens included."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, directory: Path) -> "Tokenizer":
+        """Loads what `save` wrote."""
+
+    @abstractmethod
+    def save(self, directory: Path) -> None:
+        """Writes the vocabulary in its published format plus DESCRIPTION (kind, options, specials)."""
+
+    @abstractmethod
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Bulk path. Returns ids <int32>[total] and row splits <int64>[len(texts) + 1]."""
+
+    @abstractmethod
+    def graph(self, texts):
+        """In-graph path: tf.string [N] -> RaggedTensor <int32>[N, None]. No special token is added."""
+
+    @abstractmethod
+    def graph_with_offsets(self, texts):
+        """As `graph`, with the character (code point) offsets of each token in the source text.
+
+        Returns three RaggedTensors <int32>[N, None]: ids, starts, ends (end exclusive).
+        """
+
+    @abstractmethod
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of one row of ids; special tokens are left out."""
+
+    @property
+    def trackables(self) -> list:
+        """TensorFlow resources (tables, models) that a SavedModel must track."""
+        return []

@@ -1,0 +1,160 @@
+"""A tokenizer defined once, by TensorFlow ops: bulk encoding runs the very ops that the SavedModel holds.
+
+So Beam, tf.data and the SavedModel cannot disagree. An implementation gives `_build` (its tables and
+models), `_normalize`, `_tokenize`, `_tokenize_with_offsets`, and `_write` (its vocabulary files).
+Attributes that start with an underscore hold TensorFlow objects: made when first needed, shared by
+all threads, left behind by pickle.
+"""
+
+import json
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from etils import epath
+
+from data.tokenizers.base import DESCRIPTION, SpecialTokens, Tokenizer
+
+_BUILDING = threading.RLock()  # one for all: building takes well under a second, and once a process
+
+
+class GraphTokenizer(Tokenizer):
+    """Base of the tokenizers whose bulk path and in-graph path are the same ops."""
+
+    rows_per_call: ClassVar[int] = 1024  # of the bulk path; fewer cost more calls, more do not help
+
+    def __init__(self, vocabulary: Sequence[str], special: SpecialTokens, options: Mapping[str, Any]):
+        self.vocabulary, self.special, self.options = list(vocabulary), special, dict(options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    @abstractmethod
+    def _build(self) -> Any:
+        """Makes the tables and models that the ops read. Called once, eagerly, on the CPU."""
+
+    def _normalize(self, texts):
+        """Valid UTF-8 <string>[N] -> what is tokenized, <string>[N]."""
+        return texts
+
+    @abstractmethod
+    def _tokenize(self, texts):
+        """Normalized <string>[N] -> ids, RaggedTensor <int32>[N, None]."""
+
+    @abstractmethod
+    def _tokenize_with_offsets(self, texts):
+        """Normalized <string>[N] -> ids, and the bytes where tokens start and end: RaggedTensors <int32>[N, None]."""
+
+    @abstractmethod
+    def _write(self, directory: epath.Path) -> None:
+        """Writes the vocabulary in its published format."""
+
+    @property
+    def _resource(self) -> Any:
+        import tensorflow as tf
+
+        with _BUILDING:
+            if "_built" not in vars(self):
+                with tf.init_scope(), tf.device("CPU:0"):  # out of any graph being traced; strings live on the CPU
+                    self._built = self._build()
+            return self._built
+
+    @property
+    def _bulk(self) -> Callable:
+        import tensorflow as tf
+
+        def tokenize(texts):
+            ids = self._tokenize(self._normalize(texts))
+            return ids.flat_values, ids.row_lengths()
+
+        with _BUILDING:
+            if "_traced" not in vars(self):
+                signature = [tf.TensorSpec([None], tf.string)]
+                self._traced = tf.function(tokenize, signature, autograph=False).get_concrete_function()
+            return self._traced
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        import tensorflow as tf
+
+        tokenize = self._bulk
+        batches = (texts[i : i + self.rows_per_call] for i in range(0, len(texts), self.rows_per_call))
+        found = [tokenize(tf.constant(batch, tf.string)) for batch in batches]
+        ids = [values.numpy() for values, _ in found]
+        lengths = [lengths.numpy() for _, lengths in found]
+        splits = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.concatenate([*lengths, np.zeros(0, np.int64)]), out=splits[1:])
+        return np.concatenate([*ids, np.zeros(0, np.int32)]), splits
+
+    def graph(self, texts):
+        return self._tokenize(self._normalize(_valid(texts)))
+
+    def graph_with_offsets(self, texts):
+        texts = _valid(texts)
+        ids, starts, ends = self._tokenize_with_offsets(self._normalize(texts))
+        starts, ends = _to_characters(starts, ends, _character_lengths(texts, self._normalize))
+        return ids, starts, ends
+
+    def save(self, directory: Path) -> None:
+        directory = epath.Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._write(directory)
+        about = {"kind": self.kind, "options": self.options, "special": asdict(self.special)}
+        (directory / DESCRIPTION).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+
+    @property
+    def trackables(self) -> list:
+        return [self._resource]
+
+
+def described(directory: Path) -> dict[str, Any]:
+    """`special` and `options` of a saved tokenizer, as its constructor takes them."""
+    about = json.loads((epath.Path(directory) / DESCRIPTION).read_text())
+    return {"special": SpecialTokens(**about["special"]), "options": about["options"]}
+
+
+def _valid(texts):
+    """Bytes that are not UTF-8 become U+FFFD; valid texts stay as they are."""
+    import tensorflow as tf
+
+    return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+
+
+def _character_lengths(texts, normalize: Callable):
+    """Bytes that each character of valid UTF-8 <string>[N] is after normalizing, RaggedTensor <int32>[N, None].
+
+    Right for every normalization here, though it sees the characters one by one: where context
+    matters (a final sigma, the order of combining marks) the number of bytes does not change.
+    """
+    import tensorflow as tf
+
+    codes = tf.strings.unicode_decode(texts, "UTF-8")
+    distinct, place = tf.unique(codes.flat_values)
+    characters = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
+    return codes.with_flat_values(tf.gather(tf.strings.length(normalize(characters)), place))
+
+
+def _to_characters(starts, ends, lengths):
+    """Offsets in bytes of the normalized texts, to offsets in characters of the source.
+
+    lengths: see `_character_lengths`. One search over the whole batch, where the last bytes of the
+    characters are numbered through all rows. A token takes the characters that its bytes come from,
+    and those behind it that normalizing dropped (combining marks, where accents are stripped).
+    """
+    import tensorflow as tf
+
+    byte_ends = tf.cumsum(lengths.flat_values)
+    rows = starts.value_rowids()
+    first = tf.gather(lengths.row_starts(), rows)  # the row's characters, numbered through all rows
+    last = tf.gather(lengths.row_limits(), rows)
+    base = tf.gather(tf.concat([[0], byte_ends], 0), first)
+    start = tf.searchsorted(byte_ends, base + starts.flat_values, side="right", out_type=tf.int64)
+    limit = base + ends.flat_values
+    within = tf.searchsorted(byte_ends, limit, side="left", out_type=tf.int64) + 1
+    dropped = tf.searchsorted(byte_ends, limit, side="right", out_type=tf.int64)
+    end = tf.minimum(tf.maximum(within, dropped), last)
+    start = tf.minimum(start, end)
+    return [starts.with_flat_values(tf.cast(offset - first, tf.int32)) for offset in (start, end)]

@@ -1,0 +1,200 @@
+"""Vocabularies as others publish them: what the files say, as the arguments of our tokenizers.
+
+| files | kind |
+|---|---|
+| vocab.txt, a piece a line (BERT) | wordpiece |
+| vocab.json and merges.txt (GPT-2, RoBERTa) | bpe |
+| *.model, *.spm (T5, ALBERT) | sentencepiece |
+| tokenizer.json of Hugging Face, of a WordPiece or byte-level BPE model | wordpiece, bpe |
+| a folder with any of these; tokenizer_config.json beside them is read | as above |
+| a KerasHub preset folder | as above |
+
+Special tokens are known by their usual names. Where nothing says whether a WordPiece vocabulary is
+of lower-case text, it is if no piece has a capital; accents are kept unless a file says otherwise.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from data.errors import ConfigError
+from data.tokenizers.base import SpecialTokens
+
+NAMES = {
+    "pad": ("[PAD]", "<pad>"),
+    "unknown": ("[UNK]", "<unk>"),
+    "start": ("[CLS]", "<s>", "<|endoftext|>"),
+    "end": ("[SEP]", "</s>", "<|endoftext|>"),
+    "mask": ("[MASK]", "<mask>"),
+}
+# KerasHub's tokenizers that use their files as they are (XLM-R's, for one, shifts the ids).
+KERAS_HUB = {
+    "wordpiece": ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"),
+    "bpe": ("GPT2Tokenizer", "RobertaTokenizer", "BartTokenizer"),
+    "sentencepiece": ("T5Tokenizer", "AlbertTokenizer", "DebertaV3Tokenizer", "FNetTokenizer"),
+}
+WANTED = "vocab.txt, vocab.json with merges.txt, *.model, tokenizer.json, or a folder with one of these"
+
+Arguments = dict[str, Any]
+
+
+def read(path: str | Path) -> tuple[str, Arguments]:
+    """The kind of tokenizer (a key of TOKENIZERS) and the arguments of its constructor.
+
+    Raises ConfigError when the files are not there, or want what our tokenizers do not do.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file or folder; wanted {WANTED}")
+    if not path.is_dir():
+        return _read_file(path, _settings(path.parent))
+    description = _json(path / "tokenizer.json") if (path / "tokenizer.json").exists() else {}
+    if "class_name" in description:
+        return _read_preset(path, description)
+    for pattern in ("*.model", "*.spm", "tokenizer.json", "*vocab.json", "*vocab.txt"):
+        for file in sorted(path.glob(pattern)):
+            return _read_file(file, _settings(path))
+    raise ConfigError(f"{path}: got a folder without a vocabulary; wanted {WANTED}")
+
+
+def _settings(folder: epath.Path) -> Mapping[str, Any]:
+    """tokenizer_config.json of Hugging Face, in KerasHub's names."""
+    file = folder / "tokenizer_config.json"
+    given = _json(file) if file.exists() else {}
+    if "do_lower_case" in given:
+        given["lowercase"] = given["do_lower_case"]
+        if given.get("strip_accents") is None:  # then it follows the case
+            given["strip_accents"] = given["do_lower_case"]
+    return given
+
+
+def _read_preset(folder: epath.Path, description: Mapping[str, Any]) -> tuple[str, Arguments]:
+    name, assets = description["class_name"], folder / "assets" / "tokenizer"
+    kind = next((kind for kind, names in KERAS_HUB.items() if name in names), None)
+    if kind is None:
+        known = ", ".join(name for names in KERAS_HUB.values() for name in names)
+        raise ConfigError(f"{folder}: got a preset with a {name}; wanted one with {known}")
+    files = {"wordpiece": "vocabulary.txt", "bpe": "vocabulary.json", "sentencepiece": "vocabulary.spm"}
+    return _read_file(assets / files[kind], description["config"])
+
+
+def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Arguments]:
+    match file.suffix:
+        case ".txt":
+            return "wordpiece", _wordpiece(file, _lines(file), settings)
+        case ".model" | ".spm":
+            return "sentencepiece", _sentencepiece(file)
+        case ".json":
+            content = _json(file)
+            if "model" in content:
+                return _hugging_face(file, content)
+            merges = file.with_name(
+                file.name.replace("vocabulary.json", "merges.txt").replace("vocab.json", "merges.txt")
+            )
+            if not merges.exists() or merges == file:
+                raise ConfigError(f"{file}: got a vocabulary without merges; wanted {merges.name} beside it")
+            lines = _lines(merges)
+            return "bpe", _bpe(file, content, lines[lines[0].startswith("#version") :], settings)
+    raise ConfigError(f"{file}: not a vocabulary that is known by its name; wanted {WANTED}")
+
+
+def _wordpiece(file: epath.Path, vocabulary: Sequence[str], settings: Mapping[str, Any]) -> Arguments:
+    special = _special(file, vocabulary)
+    if special.unknown is None:
+        raise ConfigError(f"{file}: got no unknown token; wanted one of {', '.join(NAMES['unknown'])} among the pieces")
+    inside = settings.get("suffix_indicator", "##")
+    if inside != "##":
+        raise ConfigError(f"{file}: got pieces inside words marked with '{inside}'; wanted '##'")
+    ordinary = "".join(
+        piece for i, piece in enumerate(vocabulary) if i not in special.ids and not piece.startswith("[")
+    )
+    lowercase = settings.get("lowercase")
+    options = {
+        "lowercase": ordinary == ordinary.lower() if lowercase is None else lowercase,
+        "strip_accents": bool(settings.get("strip_accents")),
+    }
+    return {"vocabulary": vocabulary, "special": special, "options": options}
+
+
+def _bpe(file: epath.Path, ids: Mapping[str, int], merges: Sequence[str], settings: Mapping[str, Any]) -> Arguments:
+    vocabulary = _in_order(file, ids)
+    options = {"add_prefix_space": bool(settings.get("add_prefix_space"))}
+    return {"vocabulary": vocabulary, "merges": merges, "special": _special(file, vocabulary), "options": options}
+
+
+def _sentencepiece(file: epath.Path) -> Arguments:
+    import sentencepiece
+
+    model = file.read_bytes()
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: not a SentencePiece model ({error})") from error
+    pieces = processor.id_to_piece(list(range(processor.vocab_size())))
+    beside = file.parent / "tokenizer.json"
+    if beside.exists() and "model" in (content := _json(beside)):
+        others = content["model"]["vocab"]
+        others = [piece for piece, _ in others] if isinstance(others, list) else sorted(others, key=others.__getitem__)
+        if others[: len(pieces)] != pieces:
+            raise ConfigError(
+                f"{file}: got pieces in another order than {beside} has; a model that moves its ids is not known here"
+            )
+    return {"model": model, "special": _special(file, pieces), "options": {}}
+
+
+def _hugging_face(file: epath.Path, content: Mapping[str, Any]) -> tuple[str, Arguments]:
+    """tokenizer.json of Hugging Face `tokenizers`."""
+    model, kind = content["model"], content["model"].get("type")
+    normalizer, splitter = content.get("normalizer") or {}, content.get("pre_tokenizer") or {}
+    ids = model["vocab"] if kind in ("WordPiece", "BPE") else {}
+    ids = ids | {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+    if (
+        kind == "WordPiece"
+        and normalizer.get("type") == "BertNormalizer"
+        and splitter.get("type") == "BertPreTokenizer"
+    ):
+        lowercase, strip = normalizer["lowercase"], normalizer["strip_accents"]
+        settings = {"lowercase": lowercase, "strip_accents": lowercase if strip is None else strip}
+        settings["suffix_indicator"] = model["continuing_subword_prefix"]
+        return "wordpiece", _wordpiece(file, _in_order(file, ids), settings)
+    if kind == "BPE" and not normalizer and splitter.get("type") == "ByteLevel" and splitter.get("use_regex", True):
+        merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+        return "bpe", _bpe(file, ids, merges, splitter)
+    found = " + ".join(str(part) for part in (normalizer.get("type"), splitter.get("type"), kind) if part)
+    raise ConfigError(
+        f"{file}: got {found}; wanted BertNormalizer + BertPreTokenizer + WordPiece, or ByteLevel + BPE"
+        f" (for a Unigram model: the *.model file it was made from)"
+    )
+
+
+def _in_order(file: epath.Path, ids: Mapping[str, int]) -> list[str]:
+    vocabulary = sorted(ids, key=ids.__getitem__)
+    if [ids[piece] for piece in vocabulary] != list(range(len(ids))):
+        raise ConfigError(f"{file}: got {len(ids)} pieces with ids that are not 0 to {len(ids) - 1}, each once")
+    return vocabulary
+
+
+def _special(file: epath.Path, vocabulary: Sequence[str]) -> SpecialTokens:
+    """Special tokens by name; a vocabulary without padding (GPT-2's) pads with its end."""
+    ids = {piece: i for i, piece in enumerate(vocabulary)}
+    found = {role: next((ids[name] for name in names if name in ids), None) for role, names in NAMES.items()}
+    if found["pad"] is None:
+        found["pad"] = found["end"]
+    if found["pad"] is None:
+        names = ", ".join(NAMES["pad"] + NAMES["end"])
+        raise ConfigError(f"{file}: got no special token to pad with; wanted one of {names} among the pieces")
+    return SpecialTokens(**found)
+
+
+def _lines(file: epath.Path) -> list[str]:
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _json(file: epath.Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file}: not JSON ({error})") from error

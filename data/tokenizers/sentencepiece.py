@@ -1,0 +1,104 @@
+"""SentencePiece (Kudo and Richardson 2018): pieces of raw text, spaces included, by a unigram model or by merges.
+
+The ops and the library that learns are the same C++ code, so nothing differs from the reference on
+a published model; `tests/data/tokenizers/test_sentencepiece.py` holds it to that.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from data.errors import ConfigError, DataError, did_you_mean
+from data.tokenizers import learning
+from data.tokenizers.base import SpecialTokens
+from data.tokenizers.graph import GraphTokenizer, described
+
+MODEL_TYPES = ("unigram", "bpe")
+MAX_WORDS = 100_000  # to learn from: the unigram learner takes about 20 s for these, and more memory for more
+
+
+class SentencePiece(GraphTokenizer):
+    """Pieces of a text normalized to NFKC; "▁" stands for the space before a word. Saved as spiece.model."""
+
+    kind = "sentencepiece"
+
+    def __init__(self, model: bytes, special: SpecialTokens, options: Mapping[str, Any]):
+        self.model = model
+        size = self._processor.vocab_size()
+        super().__init__(self._processor.id_to_piece(list(range(size))), special, options)
+
+    @classmethod
+    def count(cls, texts: Sequence[str], *, model_type: str = "unigram") -> Counter[str]:
+        counts: Counter[str] = Counter()
+        chunks, times = learning.distinct_chunks(texts)
+        for chunk, n in zip(chunks, times.tolist(), strict=True):
+            for word in chunk.split():
+                counts[word] += n
+        return counts
+
+    @classmethod
+    def learn(cls, counts: Mapping[str, int], *, vocabulary_size: int, model_type: str = "unigram") -> "SentencePiece":
+        """Learns from the most frequent MAX_WORDS words. model_type: "unigram" or "bpe"."""
+        import sentencepiece
+
+        if model_type not in MODEL_TYPES:
+            raise ConfigError(
+                f"model_type: unknown SentencePiece model '{model_type}'{did_you_mean(model_type, MODEL_TYPES)}"
+            )
+        words = learning.most_frequent(counts, MAX_WORDS)
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=(f"{word}\t{counts[word]}" for word in words),
+                input_format="tsv",
+                model_writer=model,
+                model_type=model_type,
+                vocab_size=vocabulary_size,
+                hard_vocab_limit=False,  # a small corpus gives fewer
+                pad_id=0,
+                unk_id=1,
+                bos_id=2,
+                eos_id=3,
+                control_symbols=[learning.ANGLED[4]],
+                num_threads=1,  # sums of floats depend on the number
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise DataError(
+                f"sentencepiece could not learn {vocabulary_size} pieces from {len(words)} words ({error}); "
+                f"wanted a vocabulary_size that holds every character: raise it, or give more text"
+            ) from error
+        return cls(model.getvalue(), learning.SPECIAL, {"model_type": model_type})
+
+    @classmethod
+    def load(cls, directory: Path) -> "SentencePiece":
+        return cls((epath.Path(directory) / "spiece.model").read_bytes(), **described(directory))
+
+    def _write(self, directory: epath.Path) -> None:
+        (directory / "spiece.model").write_bytes(self.model)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._processor.decode([int(i) for i in ids if i not in self.special.ids])
+
+    @cached_property
+    def _processor(self) -> Any:
+        import sentencepiece
+
+        return sentencepiece.SentencePieceProcessor(model_proto=self.model)
+
+    def _build(self) -> Any:
+        import tensorflow as tf
+        import tensorflow_text
+
+        return tensorflow_text.SentencepieceTokenizer(self.model, out_type=tf.int32)
+
+    def _tokenize(self, texts):
+        return self._resource.tokenize(texts)
+
+    def _tokenize_with_offsets(self, texts):
+        return self._resource.tokenize_with_offsets(texts)

@@ -1,0 +1,131 @@
+"""WordPiece (Schuster and Nakajima 2012), as BERT uses it: the longest pieces that a word is made of, from its start.
+
+Against Hugging Face's `BertTokenizer` on the same vocabulary, texts differ only by
+- text that spells a special token: "[SEP]" is three tokens of punctuation and letters here, never the special one;
+- words of more than 100 bytes, where the reference counts 100 characters: both give `unknown`;
+- the Unicode version: characters newer than one side's tables (their class, their lower case);
+- capital sigma at the end of a word, lower-cased to final sigma here as Unicode says, always to sigma there.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from data.tokenizers import learning
+from data.tokenizers.graph import GraphTokenizer, described
+
+MAX_WORD_BYTES = 100
+INSIDE = "##"  # begins the pieces that do not begin a word
+
+
+class WordPiece(GraphTokenizer):
+    """Pieces of words that white space and punctuation separate (the linear algorithm of Song et al. 2021).
+
+    Control characters are dropped. A word that the pieces cannot make is `unknown`. Saved as
+    vocab.txt, a piece a line in order of id.
+    """
+
+    kind = "wordpiece"
+
+    @classmethod
+    def count(cls, texts: Sequence[str], *, lowercase: bool = True, strip_accents: bool = False) -> Counter[str]:
+        import tensorflow as tf
+        import tensorflow_text
+
+        only_unknown = tensorflow_text.FastWordpieceTokenizer(["[UNK]", "a"], token_out_type=tf.int32)
+
+        def words(texts):
+            texts = _clean(texts, lowercase, strip_accents)
+            unknown, starts, ends = only_unknown.tokenize_with_offsets(texts)  # each is one word
+            source = tf.gather(texts, starts.value_rowids())
+            return unknown.with_flat_values(tf.strings.substr(source, starts.flat_values, (ends - starts).flat_values))
+
+        return learning.count_tokens(*learning.distinct_chunks(texts), words)
+
+    @classmethod
+    def learn(
+        cls, counts: Mapping[str, int], *, vocabulary_size: int, lowercase: bool = True, strip_accents: bool = False
+    ) -> "WordPiece":
+        """Merges the most frequent pairs of pieces, from single characters up.
+
+        lowercase: whether case is lost. strip_accents: whether accents and other combining marks are.
+        Single characters take at most half of the vocabulary; words with rarer ones are not learned from.
+        """
+        learning.check_size(vocabulary_size, 2 * len(learning.BRACKETED), "special tokens and some characters")
+        characters = _alphabet(counts, (vocabulary_size - len(learning.BRACKETED)) // 4)
+        known = set(characters)
+        words = {w: n for w, n in counts.items() if known.issuperset(w) and len(w.encode()) <= MAX_WORD_BYTES}
+        alphabet = characters + sorted({INSIDE + c for word in words for c in word[1:]})
+        options = {"lowercase": lowercase, "strip_accents": strip_accents}
+        return cls(_merge(words, alphabet, vocabulary_size), learning.SPECIAL, options)
+
+    @classmethod
+    def load(cls, directory: Path) -> "WordPiece":
+        lines = (epath.Path(directory) / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        return cls(lines[:-1], **described(directory))
+
+    def _write(self, directory: epath.Path) -> None:
+        (directory / "vocab.txt").write_text("".join(f"{piece}\n" for piece in self.vocabulary), encoding="utf-8")
+
+    def decode(self, ids: Sequence[int]) -> str:
+        pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
+        return "".join(p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in pieces).strip()
+
+    def _build(self) -> Any:
+        import tensorflow as tf
+        import tensorflow_text
+
+        unknown = self.vocabulary[self.special.unknown]
+        return tensorflow_text.FastWordpieceTokenizer(
+            self.vocabulary, INSIDE, MAX_WORD_BYTES, token_out_type=tf.int32, unknown_token=unknown
+        )
+
+    def _normalize(self, texts):
+        return _clean(texts, **self.options)
+
+    def _tokenize(self, texts):
+        return self._resource.tokenize(texts)
+
+    def _tokenize_with_offsets(self, texts):
+        return self._resource.tokenize_with_offsets(texts)
+
+
+def _clean(texts, lowercase: bool, strip_accents: bool):
+    """As BERT cleans its texts. NUL must go before `lower`, which stops at it."""
+    import tensorflow as tf
+    import tensorflow_text
+
+    texts = tf.strings.regex_replace(texts, r"[^\P{C}\t\n\r]|\x{FFFD}", "")
+    texts = tf.strings.lower(texts, encoding="utf-8") if lowercase else texts
+    if strip_accents:
+        texts = tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFD"), r"\p{Mn}", "")
+    return texts
+
+
+def _alphabet(counts: Mapping[str, int], limit: int) -> list[str]:
+    """The `limit` most frequent characters, in code point order."""
+    characters: Counter[str] = Counter()
+    for word, n in counts.items():
+        for character in word:
+            characters[character] += n
+    return sorted(learning.most_frequent(characters, limit))
+
+
+def _merge(words: Mapping[str, int], alphabet: list[str], vocabulary_size: int) -> list[str]:
+    """The vocabulary in order of id. Naming the alphabet first fixes the ids, which decide between equal pairs."""
+    from tokenizers import Tokenizer, models, trainers
+
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary_size,
+        special_tokens=[*learning.BRACKETED, *alphabet],
+        min_frequency=2,
+        continuing_subword_prefix=INSIDE,
+        show_progress=False,
+    )
+    learned = Tokenizer(models.WordPiece(unk_token=learning.BRACKETED[1]))
+    learned.train_from_iterator(learning.occurrences(words), trainer)
+    ids = learned.get_vocab()
+    return sorted(ids, key=ids.__getitem__)

@@ -1,0 +1,106 @@
+"""Family + task + vocabulary -> keras.Model: the only place that joins them."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data.errors import ConfigError, did_you_mean
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT
+from models.families import FAMILIES
+from models.families.base import Family, Vocabulary
+from models.tasks import TASKS
+from models.tasks.base import Task
+
+if TYPE_CHECKING:
+    import keras
+
+    from data.tokenizers.base import Tokenizer
+
+
+def check_fit(family: str, task: str) -> None:
+    """Raises ConfigError when a name is unknown or the family lacks what the task needs, naming those that would do."""
+    if family not in FAMILIES:
+        raise ConfigError(f"trainer.family.name: got '{family}'{did_you_mean(family, FAMILIES)}")
+    if task not in TASKS:
+        raise ConfigError(f"task: got '{task}'{did_you_mean(task, TASKS)}")
+    missing = TASKS[task].needs - FAMILIES[family].offers
+    if missing:
+        fitting = sorted(name for name, other in FAMILIES.items() if TASKS[task].needs <= other.offers)
+        raise ConfigError(
+            f"trainer.family.name: '{family}' does not give {' and '.join(sorted(missing))}, which task '{task}' needs; "
+            f"families that do: {', '.join(fitting) or 'none'}"
+        )
+
+
+def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
+    """What a family needs to know of a tokenizer."""
+    special = tokenizer.special
+    return Vocabulary(
+        len(tokenizer.vocabulary), special.pad, special.unknown, special.start, special.end, special.mask
+    )
+
+
+def adapt(
+    family: Family, batches: Iterable[Mapping[str, np.ndarray]], vocabulary: Vocabulary, max_tokens: int
+) -> dict[str, np.ndarray]:
+    """Counts what the family counts, on the training batches packed as training will see them.
+
+    batches: each training example once, in any order; may be iterated more than once. Rows of weight 0 do not count.
+    Empty for families that only learn. Keep it with the weights: `build_model` needs it again.
+    """
+    return family.adapt(_Packed(batches, family, vocabulary, max_tokens), vocabulary)
+
+
+class _Packed:
+    """The batches after packing, without the rows that only fill; iterable more than once."""
+
+    def __init__(self, batches, family: Family, vocabulary: Vocabulary, max_tokens: int):
+        self.batches, self.arguments = batches, (vocabulary, max_tokens, family.special_tokens)
+
+    def __iter__(self):
+        from models.packing import pack
+
+        for batch in self.batches:
+            real = np.flatnonzero(batch[WEIGHT])
+            rows = {name: batch[name][real] for name in (IDS, LENGTH, IDS_PAIR, LENGTH_PAIR) if name in batch}
+            yield {name: tensor.numpy() for name, tensor in pack(rows, *self.arguments).items()}
+
+
+def build_model(
+    family: Family,
+    task: Task,
+    vocabulary: Vocabulary,
+    max_tokens: int,
+    n_outputs: int,
+    pairs: bool,
+    adapted: Mapping[str, np.ndarray] | None = None,
+) -> "keras.Model":
+    """A model called on a batch (data/schema.py) and `training`; it gives logits <float32>[B, n_outputs].
+
+    max_tokens: the longest row the encoder reads, special tokens included.
+    adapted: what `adapt` gave. Penalties, where the family has them, are in `model.losses`.
+    Built under the current dtype policy and distribution strategy. Raises ConfigError when max_tokens leaves no room
+    for a text, or the family wants special tokens that the tokenizer does not have.
+    """
+    from models.layers import TextModel
+    from models.packing import added_tokens, pack
+
+    name = next(name for name, kind in FAMILIES.items() if isinstance(family, kind))
+    if max_tokens <= added_tokens(family.special_tokens, pairs) + pairs:
+        raise ConfigError(f"transform.max_tokens: got {max_tokens}, too few for family '{name}' to keep any of a text")
+    if family.special_tokens and None in (vocabulary.start, vocabulary.end):
+        raise ConfigError(
+            f"tokenizer_gen.kind: family '{name}' puts start and end tokens around a text and this tokenizer has none; "
+            f"wanted one that does, such as '{family.default_tokenizer['kind']}'"
+        )
+    model = TextModel(
+        partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens),
+        family.build(vocabulary, max_tokens, n_outputs, adapted or {}),
+        task.unpack,
+        task.head(family, n_outputs),
+    )
+    one_token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
+    model({**one_token, **({IDS_PAIR: one_token[IDS], LENGTH_PAIR: one_token[LENGTH]} if pairs else {})})
+    return model

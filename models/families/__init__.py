@@ -1,0 +1,13 @@
+"""The model families, by the name a config gives them."""
+
+from models.families.bag import BagOfWords, Tfidf
+from models.families.base import Family
+from models.families.bert import Bert
+from models.families.recurrent import Lstm
+
+FAMILIES: dict[str, type[Family]] = {
+    "bag_of_words": BagOfWords,
+    "tfidf": Tfidf,
+    "lstm": Lstm,
+    "bert": Bert,
+}

@@ -1,0 +1,243 @@
+"""Bag of words and tf-idf: linear models over exact word n-grams, as scikit-learn's vectorizers with
+LogisticRegression, but streamed, distributed and in the graph.
+
+An n-gram is found by its key: (index of its (n-1)-gram prefix) * vocabulary size + last id, in a sorted int64
+table for each order. Nothing of width `features` is ever made for a row: only its own n-grams are looked up.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from data.errors import DataError
+from models.families.base import Encoded, Family, Vocabulary
+
+MERGE_AT = 1 << 22  # keys held before they are merged into the running counts: 64 MB
+
+
+class _Bag(Family):
+    """Parameters and path that both families share; they differ in `weigh`."""
+
+    ngrams: tuple[int, int] = Field((1, 2), description="shortest and longest n-gram, in tokens")
+    max_features: int | None = Field(None, ge=1, description="keep this many n-grams, those in most texts")
+    min_texts: int = Field(1, ge=1, description="drop n-grams found in fewer training texts")
+    c: float = Field(1.0, gt=0, description="inverse of L2 strength, LogisticRegression's C; larger fits closer")
+
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled"})
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words"}
+    linear: ClassVar[bool] = True
+
+    @field_validator("ngrams")
+    @classmethod
+    def _rising(cls, ngrams: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= ngrams[0] <= ngrams[1]:
+            raise ValueError(f"got {list(ngrams)}, wanted [shortest, longest] with 1 <= shortest <= longest")
+        return ngrams
+
+    def weigh(self, counts, idf):
+        """Weight of each n-gram of a row, before any norm: counts <float32>[B, M], idf <float32>[B, M]."""
+        raise NotImplementedError
+
+    def adapt(self, batches: Iterable[Mapping[str, np.ndarray]], vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+        """Counts every n-gram's texts, order by order; raises DataError when the training split has none.
+
+        Returns rows <int64>[], texts <int64>[features] (document frequency), and for each order n keys_n
+        <int64>[K] (sorted; none for n = 1, whose index is the id) and feature_n <int32>[K], -1 where the n-gram
+        is only the prefix of a longer one that was kept.
+        """
+        keys: list[np.ndarray] = []
+        texts = []
+        for order in range(1, self.ngrams[1] + 1):
+            found, count, rows = _count(batches, vocabulary, keys)
+            if order == 1:  # dense: index = id
+                count = np.bincount(found, weights=count, minlength=vocabulary.size).astype(np.int64)
+                found = np.arange(vocabulary.size)
+            keys.append(found)
+            texts.append(count)
+        kept = self._kept(texts)
+        if not sum(keep.sum() for keep in kept):
+            raise DataError(
+                f"train: no n-gram of order {self.ngrams[0]} to {self.ngrams[1]} in {self.min_texts} or more of "
+                f"{rows} texts; wanted at least one: lower ngrams or min_texts, or look at the tokenizer's vocabulary"
+            )
+        return {"rows": np.int64(rows), **_compact(keys, texts, kept, vocabulary.size)}
+
+    def _kept(self, texts: list[np.ndarray]) -> list[np.ndarray]:
+        """For each order, which n-grams are features <bool>[K]; ties at the cap go to shorter, then smaller keys."""
+        low = self.ngrams[0]
+        kept = [(count >= self.min_texts) & (order >= low) for order, count in enumerate(texts, 1)]
+        if self.max_features and sum(keep.sum() for keep in kept) > self.max_features:
+            flat = np.concatenate([np.where(keep, count, 0) for keep, count in zip(kept, texts, strict=True)])
+            chosen = np.zeros(len(flat), bool)
+            chosen[np.argsort(-flat, kind="stable")[: self.max_features]] = True
+            kept = np.split(chosen, np.cumsum([len(keep) for keep in kept])[:-1])
+        return kept
+
+    def build(self, vocabulary, max_tokens, n_outputs, adapted):
+        import keras
+
+        from models.layers import Arrays, Encoder
+
+        features, rows = len(adapted["texts"]), int(adapted["rows"])
+        # LogisticRegression minimises C * sum(loss) + |w|^2 / 2, here over C * rows. For two labels it has one
+        # column where we have two of half its size each, so the same penalty needs twice the strength.
+        penalty = (2.0 if n_outputs == 2 else 1.0) / (2.0 * self.c * rows)
+        idf = np.log((1.0 + rows) / (1.0 + adapted["texts"])) + 1.0
+        tables = {name: array for name, array in adapted.items() if name.startswith(("keys_", "feature_"))}
+        parts = {
+            "tables": Arrays({**tables, "idf": idf.astype(np.float32)}),
+            "weights": keras.layers.Embedding(
+                features,
+                n_outputs,
+                embeddings_initializer="zeros",
+                embeddings_regularizer=keras.regularizers.L2(penalty),
+                dtype="float32",
+            ),
+            "bias": Arrays({"bias": np.zeros(n_outputs, np.float32)}, trainable=True),
+            "vocabulary": vocabulary,
+        }
+        return Encoder(parts, self.encode)
+
+    def encode(self, parts, packed, training) -> Encoded:
+        """Logits <float32>[B, n_outputs]: the weighted sum of the rows' own n-gram weights, plus bias."""
+        import tensorflow as tf
+
+        indices, weights = self.indices_and_weights(parts, packed)
+        pooled = tf.einsum("bm,bmo->bo", weights, parts["weights"](indices)) + parts["bias"]["bias"]
+        return Encoded(None, pooled, (), packed["mask"])
+
+    def indices_and_weights(self, parts, packed):
+        """The sparse vectors: indices <int32>[B, M] and weights <float32>[B, M], M = orders * T.
+
+        An n-gram that stands several times in a row carries its whole weight once; other places weigh 0.
+        """
+        import tensorflow as tf
+
+        tables, orders = parts["tables"], range(self.ngrams[0], self.ngrams[1] + 1)
+        found = _find(packed, parts["vocabulary"], [tables[f"keys_{n}"] for n in range(2, self.ngrams[1] + 1)])
+        features = [_feature(found[order - 1], tables[f"feature_{order}"]) for order in orders]
+        features = tf.sort(tf.concat(features, axis=1), axis=1)
+        first = tf.searchsorted(features, features, side="left")
+        counts = tf.searchsorted(features, features, side="right") - first
+        counted = (features >= 0) & (first == tf.range(tf.shape(features)[1])[None, :])
+        indices = tf.maximum(features, 0)
+        weights = self.weigh(tf.cast(counts, tf.float32), tf.gather(tables["idf"], indices))
+        return indices, self.normalise(tf.where(counted, weights, 0.0))
+
+    def normalise(self, weights):
+        return weights
+
+
+class BagOfWords(_Bag):
+    """Counts of word n-grams, each with a learned weight for each label."""
+
+    recommended: ClassVar[dict[str, Any]] = {}
+
+    def weigh(self, counts, idf):
+        return counts
+
+
+class Tfidf(_Bag):
+    """As bag_of_words, with counts weighed by smooth inverse document frequency and rows scaled to length 1."""
+
+    sublinear: bool = Field(False, description="1 + ln(count) in place of count")
+
+    recommended: ClassVar[dict[str, Any]] = {}
+
+    def weigh(self, counts, idf):
+        import tensorflow as tf
+
+        return (1.0 + tf.math.log(counts) if self.sublinear else counts) * idf
+
+    def normalise(self, weights):
+        import tensorflow as tf
+
+        return tf.math.l2_normalize(weights, axis=1, epsilon=1e-24)
+
+
+def _words(packed, vocabulary: Vocabulary):
+    """Ids <int64>[B, T], -1 where there is no word: padding and special tokens; no n-gram runs across one."""
+    import tensorflow as tf
+
+    word = packed["mask"]
+    for special in sorted(set(vocabulary[1:]) - {None}):
+        word &= packed["ids"] != special
+    return tf.where(word, tf.cast(packed["ids"], tf.int64), -1)
+
+
+def _longer(prefix, words, size: int):
+    """Keys <int64>[B, T] of the n-grams ending at each place, from the index of the (n-1)-grams ending there."""
+    import tensorflow as tf
+
+    prefix = tf.pad(prefix[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
+    return tf.where((prefix >= 0) & (words >= 0), prefix * size + words, -1)
+
+
+def _find(packed, vocabulary: Vocabulary, tables: list) -> list:
+    """For orders 1, 2, ..., len(tables) + 1, the index <int64>[B, T] of the n-gram ending at each place, or -1.
+
+    tables: the sorted keys of orders 2, 3, ...
+    """
+    import tensorflow as tf
+
+    found = [_words(packed, vocabulary)]
+    for table in tables:
+        keys = _longer(found[-1], found[0], vocabulary.size)
+        place = tf.searchsorted(table, tf.reshape(keys, [-1]))
+        place = tf.minimum(tf.reshape(place, tf.shape(keys)), tf.shape(table)[0] - 1)
+        found.append(tf.where((keys >= 0) & (tf.gather(table, place) == keys), tf.cast(place, tf.int64), -1))
+    return found
+
+
+def _feature(index, feature):
+    """Feature <int32>[B, T] of an index <int64>[B, T]; -1 stays -1."""
+    import tensorflow as tf
+
+    return tf.where(index >= 0, tf.gather(feature, tf.maximum(index, 0)), -1)
+
+
+def _count(batches, vocabulary: Vocabulary, tables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
+    """Sorted keys <int64>[K] of the n-grams of order len(tables) + 1, the texts <int64>[K] each is in, and all texts.
+
+    tables: index to key for the orders below. One pass over the batches.
+    """
+    keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    held, rows = [], 0
+    for packed in batches:
+        found = _find(packed, vocabulary, tables[1:])
+        ends = np.sort(_longer(found[-1], found[0], vocabulary.size) if tables else found[0], axis=1)
+        first = np.diff(ends, axis=1, prepend=-1) > 0  # once a text; -1, no n-gram, sorts first and never counts
+        held.append(ends[first])
+        rows += len(ends)
+        if sum(map(len, held)) > max(MERGE_AT, len(keys)):
+            (keys, counts), held = _merge(keys, counts, held), []
+    return *_merge(keys, counts, held), rows
+
+
+def _merge(keys: np.ndarray, counts: np.ndarray, held: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    merged, place = np.unique(np.concatenate([keys, *held]), return_inverse=True)
+    weights = np.ones(len(place))
+    weights[: len(keys)] = counts
+    return merged, np.bincount(place, weights, minlength=len(merged)).astype(np.int64)
+
+
+def _compact(keys, texts, kept, size: int) -> dict[str, np.ndarray]:
+    """Tables with only the kept n-grams and their prefixes, and features numbered by order, then key."""
+    needed = [keep.copy() for keep in kept]
+    for order in range(len(keys) - 1, 0, -1):
+        needed[order - 1][keys[order][needed[order]] // size] = True
+    needed[0][:] = True  # index = id
+    tables, features, new_index = {}, 0, None
+    for order, (key, need, keep) in enumerate(zip(keys, needed, kept, strict=True)):
+        feature = np.where(keep, features + np.cumsum(keep) - 1, -1)[need].astype(np.int32)
+        features += int(keep.sum())
+        if order:
+            key = new_index[key[need] // size] * size + key[need] % size
+            tables[f"keys_{order + 1}"] = np.concatenate([[-1], key]) if not len(key) else key
+            feature = feature if len(feature) else np.full(1, -1, np.int32)
+        tables[f"feature_{order + 1}"] = feature
+        new_index = np.cumsum(need) - 1
+    document_frequency = np.concatenate([count[keep] for count, keep in zip(texts, kept, strict=True)])
+    return {"texts": document_frequency, **tables}

@@ -1,0 +1,74 @@
+"""What a family is: a frozen, Keras-free description that can build an encoder.
+
+A family turns token ids into vectors and says what it offers; a task says what it needs.
+`models/build.py` is the only place that joins them.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives for packed ids <int32>[B, T].
+
+    sequence: <float>[B, T, width] one vector a token, or None.
+    pooled: <float>[B, width] one vector a text (width is n_outputs for a linear family), or None.
+    layers: every layer's <float>[B, T, width], embeddings first, for the scalar mix, distillation and probes.
+    mask: <bool>[B, T], True means keep.
+    """
+
+    sequence: Any
+    pooled: Any
+    layers: tuple
+    mask: Any
+
+
+class Vocabulary(NamedTuple):
+    """What a family needs to know of the tokenizer: its size and special ids (None where it has none)."""
+
+    size: int
+    pad: int = 0
+    unknown: int | None = None
+    start: int | None = None
+    end: int | None = None
+    mask: int | None = None
+
+
+class Family(BaseModel):
+    """Parameters of a family, with what it offers. Only `build` and what it builds may import Keras."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    offers: ClassVar[frozenset[str]]  # of: pooled, sequence, causal, encoder_decoder
+    default_tokenizer: ClassVar[dict[str, Any]]  # params of `[tokenizer_gen]` when the config has none
+    recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` where the config is silent
+    linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
+    special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
+    refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
+
+    @abstractmethod
+    def build(
+        self, vocabulary: Vocabulary, max_tokens: int, n_outputs: int, adapted: "Mapping[str, np.ndarray]"
+    ) -> "keras.layers.Layer":
+        """An encoder: called with {ids <int32>[B, T], mask <bool>[B, T], segment_ids <int32>[B, T]}
+        and `training`, it returns Encoded. T may be anything up to max_tokens.
+
+        adapted: what `adapt` gave; it sets the sizes of counted tables, so it is kept beside the weights.
+        """
+
+    def adapt(
+        self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary
+    ) -> "dict[str, np.ndarray]":
+        """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.
+
+        batches: the packed training split ({ids, mask, segment_ids}, as the encoder is called with), each
+          example once; may be iterated more than once. The answer must not depend on order or batch size.
+        """
+        return {}

@@ -1,0 +1,285 @@
+"""The one training loop: any model and task, on one device, mirrored, multi-worker or TPU.
+
+Keras' own `fit` fails under MultiWorkerMirroredStrategy and with several steps a call under
+MirroredStrategy, and cannot resume inside an epoch. Models, optimizers and callbacks are Keras'.
+"""
+
+import itertools
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.batches import Plan
+from data.errors import ConfigError, DataError, StageError, did_you_mean
+from data.store import TokenStore
+from models.checkpoint import Checkpoints
+from models.history import HistoryFiles
+from models.steps import evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
+from models.strategy import is_chief, local_replicas
+from models.tasks.base import Task
+from models.training import EarlyStopping, Precision, Training
+
+READ_SECONDS = 1.0  # how often the loss is read from the device, and NaN noticed, where no callback wants it
+FALLING = {"loss", "perplexity", "bits_per_byte"}  # metrics that are better when lower
+
+
+class TrainResult(NamedTuple):
+    """model: with the best epoch's weights where early stopping watches a metric, else the last epoch's.
+
+    history: one dict an epoch, the valid split's metrics under `val_` names. steps: taken in all epochs.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    best_epoch: int
+    steps: int
+
+
+def train(
+    build: Callable[[], keras.Model],
+    task: Task,
+    train_store: TokenStore,
+    valid_store: TokenStore | None,
+    *,
+    training: Training,
+    strategy: tf.distribute.Strategy,
+    checkpoint_dir: str | Path,
+    log_dir: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> TrainResult:
+    """Trains what `build` makes, or goes on from the newest checkpoint in `checkpoint_dir`.
+
+    A run that was killed and is called again ends with the same weights, bit for bit, as one left alone,
+    provided the model takes its random numbers from `keras.random.SeedGenerator`s, as Keras layers do.
+    On SIGTERM a checkpoint is written and the process exits with code 143.
+
+    build: called in the strategy's scope, under the dtype policy of `precision`, with all seeds set.
+    log_dir: history.csv and TensorBoard events go there.
+    callbacks: called in every worker, `on_train_batch_end` once a call of `steps_per_call` steps, with the mean loss
+      of the epoch so far; a callback that has this method makes the loop wait for the device once a call.
+    on_progress: called with steps done and steps in all, after each call.
+
+    Raises DataError when a split has no rows, StageError when the loss is not finite or the checkpoint is
+    another model's, ConfigError when early stopping watches what is not measured.
+    """
+    _check(training, strategy, train_store, valid_store)
+    keras.utils.set_random_seed(training.seed)
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    with strategy.scope(), _sigterm() as terminated:
+        plan = _plan(train_store, training, strategy.num_replicas_in_sync)
+        model = _build(build, training.precision, train_store, plan)
+        run = _Run(model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir))
+        run.restore()
+        run.fit(callbacks, on_progress, terminated)
+    return TrainResult(model, run.at.history, run.at.best_epoch or run.at.epoch, run.at.steps)
+
+
+@dataclass
+class _Position:
+    """Where a run is; with the arrays of `_Run.arrays`, all that a checkpoint holds."""
+
+    epoch: int = 0  # finished
+    call: int = 0  # finished, of the epoch under way
+    steps: int = 0
+    best_epoch: int = 0  # 0 where nothing is watched
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+class _Run:
+    """One run: its parts, and where it is."""
+
+    def __init__(self, model, task, stores, plan, training, strategy, directories):
+        self.model, self.task, self.plan, self.training, self.strategy = model, task, plan, training, strategy
+        self.train_store, self.valid_store = stores
+        self.chief = is_chief(strategy)
+        self.checkpoints, self.saved = Checkpoints(directories[0]), time.monotonic()
+        self.files = HistoryFiles(directories[1] if self.chief else None)
+        self.total_steps = plan.steps * training.epochs
+        weights, loss_scaling = model.trainable_variables, training.precision == "mixed_float16"
+        self.optimizer = training.optimizer.build(weights, self.total_steps, loss_scaling)
+        self.train_call = train_function(model, task, self.optimizer, strategy, training.jit_compile)
+        if self.valid_store is not None:
+            self.valid_calls = _plan(self.valid_store, training, local_replicas(strategy)).in_order()
+            self.evaluate_batch = evaluate_function(model, task, strategy)
+        self.at, self.totals, self.best_weights = _Position(), no_totals(), []
+
+    def fit(self, callbacks, on_progress, terminated: threading.Event) -> None:
+        self.model.optimizer, self.model.stop_training = self.optimizer, False  # what Keras' callbacks look at
+        wants_batches = any(map(_has_batch_end, callbacks))
+        every = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=self.training.epochs, verbose=0)
+        if self.training.early_stopping is not None:
+            self.check_watched(self.training.early_stopping.metric)
+        every.on_train_begin()
+        while self.at.epoch < self.training.epochs and not self.at.stopped:
+            every.on_epoch_begin(self.at.epoch)
+            for _ in self.calls():
+                on_progress(self.at.steps, self.total_steps)
+                if wants_batches:
+                    every.on_train_batch_end(self.at.call - 1, {"loss": self.loss()})
+                if terminated.is_set() or time.monotonic() - self.saved >= self.training.checkpoint_seconds:
+                    self.save()
+                _leave(terminated)
+                if self.model.stop_training:
+                    break
+            self.end_epoch(every)
+            _leave(terminated)
+        every.on_train_end()
+        if self.best_weights:
+            _assign(self.model.weights, self.best_weights)
+        self.model.optimizer = None  # else it would be saved with the model
+
+    def calls(self) -> Iterator[None]:
+        """Makes the remaining calls of the epoch, stopping after each."""
+        replicas, read = self.strategy.num_replicas_in_sync, time.monotonic()
+        remaining = self.plan.epoch(self.at.epoch)[self.at.call :]
+        for call, batch in prefetch(lambda call: load(self.train_store, call, replicas), remaining):
+            self.totals = self.train_call(batch, tf.constant(call.weights), tf.constant(call.steps), self.totals)
+            self.at.call += 1
+            self.at.steps += call.steps
+            if time.monotonic() - read > READ_SECONDS:
+                self.loss()
+                read = time.monotonic()
+            yield
+
+    def loss(self) -> float:
+        """Weighted mean loss of the epoch so far; waits for the device."""
+        loss, weight, _, bad = self.totals.numpy()
+        if bad >= 0:
+            raise StageError(
+                f"trainer, epoch {self.at.epoch + 1}, step {bad:.0f} of {self.plan.steps}: got a loss that is not finite; "
+                f"wanted a number; lower optimizer.learning_rate (now {self.rate():g}) or add optimizer.warmup, and "
+                f"try precision = 'float32' (now {self.training.precision!r})"
+            )
+        return float(loss / max(weight, np.finfo(np.float32).tiny))
+
+    def rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+    def end_epoch(self, callbacks: keras.callbacks.CallbackList) -> None:
+        logs = {"loss": self.loss()}
+        if self.valid_store is not None:
+            measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls, self.strategy)
+            logs |= {f"val_{name}": value for name, value in measured.items()}
+        rate = self.rate()
+        self.at.epoch, self.at.call, self.totals = self.at.epoch + 1, 0, no_totals()
+        self.at.history.append({"epoch": self.at.epoch, "learning_rate": rate, **logs})
+        if self.training.early_stopping is not None:
+            self.watch(self.training.early_stopping)
+        callbacks.on_epoch_end(self.at.epoch - 1, logs)
+        self.at.stopped |= self.model.stop_training
+        self.files.write(self.at.history)
+        self.save()
+
+    def check_watched(self, metric: str) -> None:
+        """Measures one call's rows before an epoch is spent on a metric that does not exist."""
+        measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls[:1], self.strategy)
+        if metric not in measured:
+            raise ConfigError(f"trainer.early_stopping.metric: got {metric!r}{did_you_mean(metric, measured)}")
+
+    def watch(self, stopping: EarlyStopping) -> None:
+        """Keeps the weights of the best epoch, and stops when it is `patience` epochs back."""
+        values = [row[f"val_{stopping.metric}"] for row in self.at.history]
+        sign = -1 if (stopping.mode or ("min" if stopping.metric in FALLING else "max")) == "min" else 1
+        before = max((sign * value for value in values[:-1] if not math.isnan(value)), default=-math.inf)
+        if sign * values[-1] > before or not self.at.best_epoch:
+            self.at.best_epoch, self.best_weights = self.at.epoch, [w.numpy() for w in self.model.weights]
+        self.at.stopped = self.at.epoch - self.at.best_epoch >= stopping.patience
+
+    def save(self) -> None:
+        self.saved = time.monotonic()
+        if self.chief:
+            self.loss()  # weights that are not numbers are not worth keeping
+            variables = [*self.model.variables, *self.optimizer.variables]
+            arrays = (variable.numpy() for variable in [*variables, self.totals])
+            self.checkpoints.save(itertools.chain(arrays, self.best_weights), asdict(self.at))
+
+    def restore(self) -> None:
+        """Goes to the newest checkpoint, if there is one. Raises StageError if it is another model's."""
+        if (found := self.checkpoints.newest()) is None:
+            return
+        self.at = _Position(**found.state)
+        variables = [*self.model.variables, *self.optimizer.variables]
+        got = [array.shape for array in found.arrays[: len(variables)]]
+        wanted = [tuple(variable.shape) for variable in variables]
+        if got != wanted:
+            raise StageError(
+                f"trainer: the checkpoint holds {len(got)} other arrays than the {len(wanted)} of this model and "
+                "optimizer; wanted those of the same configuration; delete the checkpoint directory to start anew"
+            )
+        _assign(variables, found.arrays)
+        self.totals = tf.constant(found.arrays[len(variables)])
+        self.best_weights = found.arrays[len(variables) + 1 :]
+
+
+def _check(training: Training, strategy: tf.distribute.Strategy, train_store: TokenStore, valid_store) -> None:
+    for name, store in (("train", train_store), ("valid", valid_store)):
+        if store is not None and not len(store):
+            dropped = f"{sum(store.dropped.values())} rows of unknown label were dropped"
+            raise DataError(f"trainer: got no rows in split '{name}' ({dropped}); wanted at least one; check the labels")
+    if valid_store is None and training.early_stopping is not None:
+        raise ConfigError("trainer.early_stopping: got no valid split to watch; wanted one; set example_gen.splits")
+    if training.jit_compile and strategy.num_replicas_in_sync > 1:
+        raise ConfigError("trainer.jit_compile: got true on several devices; wanted one (a TPU compiles in any case)")
+
+
+def _plan(store: TokenStore, training: Training, replicas: int) -> Plan:
+    sizes = {"batch_tokens": training.batch_tokens, "max_tokens": training.max_tokens, "buckets": training.buckets}
+    runs = {"seed": training.seed, "replicas": replicas, "steps_per_call": training.steps_per_call}
+    return Plan(store.lengths, store.weights, **sizes, **runs)
+
+
+def _build(build: Callable[[], keras.Model], precision: Precision, store: TokenStore, plan: Plan) -> keras.Model:
+    """The model with all its variables made, under a dtype policy that holds for it alone."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = build()
+        if not model.built:
+            batch = load(store, plan.in_order()[0], 1)
+            model(features({name: value[0, 0] for name, value in batch.items()}))
+    finally:
+        keras.config.set_dtype_policy(before)
+    return model
+
+
+def _assign(variables: Sequence[keras.Variable], arrays: Sequence[np.ndarray]) -> None:
+    for variable, array in zip(variables, arrays, strict=False):
+        variable.assign(array)
+
+
+def _has_batch_end(callback: keras.callbacks.Callback) -> bool:
+    default = keras.callbacks.Callback
+    methods = {"on_train_batch_end": default.on_train_batch_end, "on_batch_end": default.on_batch_end}
+    return any(getattr(getattr(callback, name), "__func__", None) is not method for name, method in methods.items())
+
+
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, instead of ending the process at once (in the main thread; else never set)."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(terminated: threading.Event) -> None:
+    if terminated.is_set():
+        raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,90 @@
+"""Optimizers and learning-rate schedules: a frozen spec, built into a Keras optimizer."""
+
+import math
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import keras
+
+NOT_DECAYED = {"bias", "gamma", "beta", "scale"}  # names of biases and normalisation weights in Keras
+
+
+class Optimizer(BaseModel):
+    """How weights are updated.
+
+    name: adamw decays weights apart from the gradient (Loshchilov and Hutter 2019), never biases or
+      normalisation weights; adafactor (Shazeer and Stern 2018) keeps one row and column of moments a matrix.
+    schedule: after the warm-up, constant; linear or cosine to 0 at the last step; or inverse_sqrt,
+      falling with the square root of the step (Vaswani et al. 2017, equation 3).
+    warmup: steps over which the rate rises from 0 to learning_rate; below 1, a share of all steps.
+    clip_norm: the gradient of all weights together, summed over replicas, is scaled down to this norm.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["adam", "adamw", "sgd", "adafactor", "rmsprop", "adagrad"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # of adamw; the others have none
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd and rmsprop; beta_1 of adam and adamw
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"
+    warmup: Annotated[float, Field(ge=0)] = 0
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+
+    def build(self, weights: list["keras.Variable"], steps: int, loss_scaling: bool = False) -> "keras.Optimizer":
+        """A Keras optimizer of these weights for a run of `steps` steps, made in the scope of the run's strategy.
+
+        It takes gradients that are already summed over replicas: Keras would sum them itself after
+        clipping each replica's part, which clips another gradient than one device would.
+        loss_scaling: for mixed_float16, whose small gradients would vanish otherwise.
+        """
+        import keras
+
+        kinds = {
+            "adam": (keras.optimizers.Adam, {"beta_1": self.momentum}),
+            "adamw": (keras.optimizers.AdamW, {"beta_1": self.momentum, "weight_decay": self.weight_decay}),
+            "sgd": (keras.optimizers.SGD, {"momentum": self.momentum}),
+            "rmsprop": (keras.optimizers.RMSprop, {"momentum": self.momentum}),
+            "adagrad": (keras.optimizers.Adagrad, {}),
+            "adafactor": (keras.optimizers.Adafactor, {"relative_step": False}),
+        }
+        kind, options = kinds[self.name]
+        optimizer = kind(self._rate(steps), global_clipnorm=self.clip_norm, **options)
+        optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
+        optimizer.exclude_from_weight_decay([w for w in weights if w.name in NOT_DECAYED or len(w.shape) < 2])
+        if loss_scaling:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(weights)
+        return optimizer
+
+    def _rate(self, steps: int):
+        if self.schedule == "constant" and not self.warmup:
+            return self.learning_rate  # a plain variable, which callbacks such as ReduceLROnPlateau can set
+        warmup = math.ceil(self.warmup * steps) if self.warmup < 1 else int(self.warmup)
+        return schedule(self.schedule, self.learning_rate, warmup, steps)
+
+
+def schedule(kind: str, peak: float, warmup: int, steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
+    """Learning rate by step: `peak` * (step + 1) / warmup at first, then as `Optimizer.schedule` says."""
+    import keras
+    from keras import ops
+
+    def after(step):
+        done = ops.clip((step - warmup) / max(steps - warmup, 1), 0.0, 1.0)
+        return {
+            "constant": lambda: ops.ones_like(step),
+            "linear": lambda: 1.0 - done,
+            "cosine": lambda: 0.5 * (1.0 + ops.cos(math.pi * done)),
+            "inverse_sqrt": lambda: ops.sqrt(max(warmup, 1) / ops.maximum(step + 1.0, max(warmup, 1))),
+        }[kind]()
+
+    class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            step = ops.cast(step, "float32")
+            return peak * ops.minimum((step + 1.0) / max(warmup, 1), after(step))
+
+        def get_config(self):
+            return {"kind": kind, "peak": peak, "warmup": warmup, "steps": steps}
+
+    return Schedule()

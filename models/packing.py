@@ -1,0 +1,81 @@
+"""Packing: raw token ids to what an encoder reads, in the graph, the same in training and in the SavedModel.
+
+    ids [[7, 8, 9]], length [3]  ->  [CLS] 7 8 9 [SEP]              segment_ids 0 0 0 0 0
+    and ids_pair [[5]], length_pair [1]  ->  [CLS] 7 8 9 [SEP] 5 [SEP]    segment_ids 0 0 0 0 0 1 1
+
+Only core TensorFlow ops (TF Serving does not link TF Text's trimmers in every version), and static
+shapes in give static shapes out, so the same code compiles for TPU.
+"""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR
+from models.families.base import Vocabulary
+
+
+def pack(
+    batch: Mapping[str, tf.Tensor], vocabulary: Vocabulary, max_tokens: int, special_tokens: bool
+) -> dict[str, tf.Tensor]:
+    """Joins text and pair, with special tokens where asked, and cuts to `max_tokens`, longest text first.
+
+    batch: ids <int32>[B, L], length <int32>[B] and, for pairs, ids_pair <int32>[B, M], length_pair <int32>[B];
+      L and M at least 1.
+    Returns ids <int32>[B, T], mask <bool>[B, T] (True where there is a token) and segment_ids <int32>[B, T]
+    (1 for the pair and its end), T = min(L + M + special tokens, max_tokens).
+    """
+    length = batch[LENGTH]
+    opening = [_token(vocabulary.start, 0)] if special_tokens else []
+    if IDS_PAIR in batch:
+        separator = _token(separator_id(vocabulary), 0)
+        closing = [_token(vocabulary.end, 1)] if special_tokens else []
+        room = max_tokens - len(opening) - 1 - len(closing)
+        length, length_pair = _longest_first(length, batch[LENGTH_PAIR], room)
+        pieces = [*opening, (batch[IDS], length, 0), separator, (batch[IDS_PAIR], length_pair, 1), *closing]
+    else:
+        closing = [_token(vocabulary.end, 0)] if special_tokens else []
+        length = tf.minimum(length, max_tokens - len(opening) - len(closing))
+        pieces = [*opening, (batch[IDS], length, 0), *closing]
+    return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad)
+
+
+def separator_id(vocabulary: Vocabulary) -> int:
+    """The id between a text and its pair: end, or unknown where there is none, or pad."""
+    return next(token for token in (vocabulary.end, vocabulary.unknown, vocabulary.pad) if token is not None)
+
+
+def added_tokens(special_tokens: bool, pairs: bool) -> int:
+    """How many tokens packing adds to a row."""
+    return 2 * special_tokens + pairs
+
+
+def _token(token: int, segment: int) -> tuple[tf.Tensor, int, int]:
+    return tf.constant([[token]], tf.int32), 1, segment
+
+
+def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Lengths after taking tokens one by one from the longer text (from the pair when equal) until they fit."""
+    half = room // 2
+    return (
+        tf.minimum(length, tf.maximum(room - length_pair, room - half)),
+        tf.minimum(length_pair, tf.maximum(room - length, half)),
+    )
+
+
+def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int) -> dict[str, tf.Tensor]:
+    """Lays the first `count` ids of each piece (ids <int32>[B or 1, L], count, segment) one after another."""
+    widths = [ids.shape[1] if ids.shape[1] is not None else tf.shape(ids)[1] for ids, _, _ in pieces]
+    total = sum(widths)
+    total = min(total, max_tokens) if isinstance(total, int) else tf.minimum(total, max_tokens)
+    position = tf.range(total)[None, :]
+    packed = {IDS: pad, "segment_ids": 0}
+    offset = tf.zeros([rows, 1], tf.int32)
+    for (ids, count, segment), width in zip(pieces, widths, strict=True):
+        count = tf.reshape(count, [-1, 1])
+        inside = (position >= offset) & (position < offset + count)
+        ids = tf.broadcast_to(ids, [rows, width])
+        here = tf.gather(ids, tf.clip_by_value(position - offset, 0, width - 1), batch_dims=1)
+        packed = {IDS: tf.where(inside, here, packed[IDS]), "segment_ids": tf.where(inside, segment, packed["segment_ids"])}
+        offset += count
+    return {**packed, "mask": position < offset}

@@ -1,0 +1,129 @@
+"""The two compiled functions of a run: a call of training steps, and a validation batch.
+
+Both take whole global batches <...>[k, R, b, ...] (k steps, R replicas, b rows each); every replica
+reads its own part, so one way of feeding serves one device, mirrored, multi_worker and TPU. A batch
+of ids is some 30 kB, cheaper to hand to each replica than to distribute.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.batches import Call
+from data.schema import CLASS, WEIGHT
+from data.store import TokenStore
+from models.strategy import local_replicas
+from models.tasks.base import Task
+
+Item, Made = TypeVar("Item"), TypeVar("Made")
+
+
+def train_function(
+    model: keras.Model, task: Task, optimizer: keras.Optimizer, strategy: tf.distribute.Strategy, jit_compile: bool
+) -> Callable[..., tf.Tensor]:
+    """A function of (batch, weights <float32>[k], steps <int32>, totals) that takes `steps` training steps.
+
+    The loss of a step is sum(weight * loss) / weights[step] over the rows of all replicas, plus the
+    model's own penalties once. totals <float64>[4] comes in and goes out, on the device: sum of loss *
+    weight, sum of weights, steps, and the first step whose loss was not finite (-1 before).
+    """
+
+    def step(batch, n, weight):
+        replica = tf.distribute.get_replica_context()
+        part = {name: value[n][replica.replica_id_in_sync_group] for name, value in batch.items()}
+        with tf.GradientTape() as tape:
+            logits = tf.cast(model(features(part), training=True), tf.float32)
+            loss = tf.math.divide_no_nan(tf.reduce_sum(part[WEIGHT] * task.loss(logits, part)), weight)
+            penalties = [tf.cast(penalty, tf.float32) for penalty in model.losses]
+            loss = tf.add_n([loss, *(penalty / replica.num_replicas_in_sync for penalty in penalties)])
+            scaled = optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        used = [(each, w) for each, w in zip(gradients, model.trainable_variables, strict=True) if each is not None]
+        *summed, loss = replica.all_reduce(tf.distribute.ReduceOp.SUM, [*(each for each, _ in used), loss])
+        optimizer.apply(summed, [w for _, w in used])
+        return loss
+
+    step = tf.function(step, jit_compile=True) if jit_compile else step
+
+    @tf.function
+    def call(batch, weights, steps, totals):
+        for n in tf.range(steps):
+            loss = strategy.experimental_local_results(strategy.run(step, args=(batch, n, weights[n])))[0]
+            totals = _add(totals, tf.cast(loss, tf.float64), tf.cast(weights[n], tf.float64))
+        return totals
+
+    return call
+
+
+def no_totals() -> tf.Tensor:
+    """What `train_function` adds to, at the start of an epoch."""
+    return tf.constant([0, 0, 0, -1], tf.float64)
+
+
+def _add(totals: tf.Tensor, loss: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+    steps = totals[2] + 1
+    bad = tf.where((totals[3] < 0) & ~tf.math.is_finite(loss), steps, totals[3])
+    return tf.stack([totals[0] + loss * weight, totals[1] + weight, steps, bad])
+
+
+def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.Strategy) -> Callable:
+    """A function of a batch <...>[R, b, ...] that gives each replica's logits <float32>[b, n_outputs] and losses [b].
+
+    R counts this process's replicas only: each worker computes the whole split, without collectives.
+    """
+
+    def step(batch):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group % local_replicas(strategy)
+        part = {name: value[replica] for name, value in batch.items()}
+        logits = tf.cast(model(features(part), training=False), tf.float32)
+        return logits, task.loss(logits, part)
+
+    return tf.function(lambda batch: strategy.run(step, args=(batch,)))
+
+
+def evaluate(
+    function: Callable, task: Task, store: TokenStore, calls: list[Call], strategy: tf.distribute.Strategy
+) -> dict[str, float]:
+    """The task's metrics and the weighted mean `loss` over all rows of `calls`."""
+    logits, losses, batches = [], [], []
+    replicas = local_replicas(strategy)
+    for call, batch in prefetch(lambda call: load(store, call, replicas), calls):
+        for n in range(call.steps):
+            outputs = function({name: value[n] for name, value in batch.items()})
+            here = call.rows[n] >= 0
+            for kept, output in zip((logits, losses), outputs, strict=True):
+                kept.append(np.concatenate([part.numpy() for part in strategy.experimental_local_results(output)])[here])
+            scalars = {name: value[n].numpy() for name, value in batch.items() if value.shape.rank == 3}
+            batches.append({name: value.reshape(-1)[here] for name, value in scalars.items()})
+    rows = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    loss = np.average(np.concatenate(losses), weights=rows[WEIGHT].astype(np.float64))
+    return {"loss": float(loss), **task.metrics(np.concatenate(logits), rows)}
+
+
+def features(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """What of a batch the model reads: all but the answer and its weight."""
+    return {name: value for name, value in batch.items() if name not in (CLASS, WEIGHT)}
+
+
+def load(store: TokenStore, call: Call, replicas: int) -> dict[str, tf.Tensor]:
+    """The rows of a call as tensors [k, replicas, rows a replica, ...]."""
+    batch = store.gather(call.rows.reshape(-1), call.length)
+    shape = len(call.rows), replicas, -1
+    return {name: tf.constant(value.reshape(*shape, *value.shape[1:])) for name, value in batch.items()}
+
+
+def prefetch(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[Item, Made]]:
+    """Pairs each item with what `make` makes of it, the next one in a thread while the caller uses this one."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for item in items:
+            following = item, thread.submit(make, item)
+            if waiting:
+                yield waiting[0], waiting[1].result()
+            waiting = following
+        if waiting:
+            yield waiting[0], waiting[1].result()

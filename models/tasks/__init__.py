@@ -1,0 +1,6 @@
+"""The tasks, by the name a config gives them."""
+
+from models.tasks.base import Task
+from models.tasks.classification import Classification
+
+TASKS: dict[str, type[Task]] = {"classification": Classification}

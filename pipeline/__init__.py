@@ -1,0 +1,1 @@
+"""Which stage feeds which, the config, the runner and the command line."""

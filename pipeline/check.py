@@ -1,0 +1,72 @@
+"""`check` and `new`: what can be said of a config and of a file before anything runs."""
+
+from pathlib import Path
+from typing import Any
+
+from components.example_gen import check_columns, plan_blocks
+from components.sources import find_files, find_spans
+from data.errors import ConfigError, did_you_mean
+from data.formats import format_for
+from models.families import FAMILIES
+from pipeline.config import Config
+
+TEXT_NAMES = ("text", "texto", "sentence", "review", "opinion", "content", "body", "comment", "question", "article")
+LABEL_NAMES = ("label", "etiqueta", "class", "category", "sentiment", "sentimiento", "topic", "target", "y")
+
+
+def check_data(config: Config) -> list[str]:
+    """Finds the files and reads their heads. Raises ConfigError or DataError with what is wrong."""
+    section = config.sections["example_gen"]
+    pattern = section["input"] if isinstance(section["input"], str) else section["input"]["train"]
+    lines = []
+    for span in find_spans(pattern):
+        plans = plan_blocks(section["input"], section["format"], section["splits"], span)
+        check_columns(plans, config.task, section)
+        files = {plan.block.path for plan in plans}
+        lines.append(f"{f'span {span}: ' if span else ''}{len(files)} file(s), {len(plans)} block(s) of data")
+    family = config.sections["trainer"]["family"]
+    lines.append(f"task {config.task}, family {family['name']}, tokenizer {config.sections['tokenizer_gen']['kind'] or 'of the preset'}")
+    lines.append("the config is right")
+    return lines
+
+
+def new_config(data: str, name: str, family: str, text: str, label: str) -> str:
+    """A TOML config for a file, its text and label columns guessed from their names."""
+    if family not in FAMILIES:
+        raise ConfigError(f"new --family {family}: unknown family{did_you_mean(family, FAMILIES)}")
+    files = find_files(data)
+    columns = (*format_for(files[0].path).columns(files[0].path), *files[0].captures)
+    fields = {"text": _guess("text", text, TEXT_NAMES, columns), "label": _guess("label", label, LABEL_NAMES, columns)}
+    mapped = ", ".join(f"{field} = {_quote(column)}" for field, column in fields.items() if field != column)
+    name = name or "".join(c if c.isalnum() or c in "-_" else "-" for c in Path(data).name.split(".")[0]).strip("-*")
+    return "\n".join(
+        (
+            f"name = {_quote(name or 'model')}",
+            'task = "classification"',
+            "",
+            "[example_gen]",
+            f"input = {_quote(data)}",
+            *([f"fields = {{ {mapped} }}"] if mapped else []),
+            "",
+            "[trainer]",
+            f"family = {_quote(family)}",
+            "",
+            "[evaluator]",
+            "at_least = { accuracy = 0.7 }",
+            "",
+        )
+    )
+
+
+def _guess(field: str, given: str, names: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    if given and given not in columns:
+        raise ConfigError(f"new --{field} {given}: no such column{did_you_mean(given, columns)}")
+    lower = {column.lower(): column for column in columns}
+    found = given or next((lower[name] for name in names if name in lower), "")
+    if not found:
+        raise ConfigError(f"new: which column is the {field}? give --{field} NAME; the file has: {', '.join(columns)}")
+    return found
+
+
+def _quote(value: Any) -> str:
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

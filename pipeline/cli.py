@@ -1,0 +1,167 @@
+"""The command line. Results go to standard output, progress and logs to standard error.
+
+Exit codes: 0 done; 1 the run failed; 2 the command or the config is wrong; 3 done, but the model was
+not good enough to push.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import ConfigError, PolisemiaError
+
+FAILED, WRONG, NOT_GOOD_ENOUGH = 1, 2, 3
+
+app = typer.Typer(
+    name="polisemia",
+    help="From raw text to a served language model, on TensorFlow and Keras 3.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigPath = Annotated[str, typer.Argument(help="TOML file", metavar="CONFIG")]
+Sets = Annotated[list[str], typer.Option("--set", metavar="K=V", help="override a value: section.key=value")]
+Home = Annotated[str, typer.Option(help="folder (or gs:// path) of all artifacts")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    set: Sets = [],  # noqa: B006
+    home: Home = "runs",
+    until: Annotated[str, typer.Option(help="stop after this stage")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make everything CONFIG describes; what is whole already is not made again."""
+    from etils import epath
+
+    from pipeline.config import load_config
+    from pipeline.graph import STAGES
+    from pipeline.report import Screen, print_run
+    from pipeline.runner import Run, locked
+
+    checked = load_config(config, set)
+    if until and until not in STAGES:
+        from data.errors import did_you_mean
+
+        raise ConfigError(f"--until {until}: unknown stage{did_you_mean(until, STAGES)}")
+    with Screen(quiet=as_json) as screen:
+        job = Run(checked, epath.Path(home), screen.runtime(checked), screen.on_stage)
+        if job.runtime.is_chief:
+            with locked(job.root, screen.on_wait):
+                job.to(until)
+        else:
+            job.to(until)
+    record = job.record()
+    print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_run(job)
+    if "served" in record and record["served"] is None:
+        raise typer.Exit(NOT_GOOD_ENOUGH)
+
+
+@app.command()
+def check(config: ConfigPath, set: Sets = []) -> None:  # noqa: B006
+    """Check CONFIG and the head of its data, without running anything."""
+    from pipeline.check import check_data
+    from pipeline.config import load_config
+
+    for line in check_data(load_config(config, set)):
+        print(line)
+
+
+@app.command()
+def new(
+    data: Annotated[str, typer.Argument(help="file (or path pattern) of your texts", metavar="DATA")],
+    name: Annotated[str, typer.Option(help="name of the pipeline; from the file's name if empty")] = "",
+    family: Annotated[str, typer.Option(help="model family")] = "lstm",
+    text: Annotated[str, typer.Option(help="column of the text; guessed if empty")] = "",
+    label: Annotated[str, typer.Option(help="column of the label; guessed if empty")] = "",
+) -> None:
+    """Print a config for a file of yours: `polisemia new reviews.csv > reviews.toml`."""
+    from pipeline.check import new_config
+
+    print(new_config(data, name, family, text, label), end="")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="a run (runs/NAME), served model or SavedModel", metavar="MODEL")],
+    text: Annotated[list[str], typer.Option(help="a text to answer; may be repeated")] = [],  # noqa: B006
+    text_pair: Annotated[list[str], typer.Option(help="the second text of each pair")] = [],  # noqa: B006
+    input: Annotated[str, typer.Option(help="file of texts, in any format that a config reads")] = "",
+    output: Annotated[str, typer.Option(help="file for the answers, .jsonl or .parquet")] = "",
+    format: Annotated[str, typer.Option(help="format of the input; by its extension if empty")] = "",
+    field: Annotated[list[str], typer.Option(metavar="FIELD=COLUMN", help="column a field is in")] = [],  # noqa: B006
+    flat: Annotated[bool, typer.Option(help="merge the prediction into the row; fails on a clash of keys")] = False,
+) -> None:
+    """Answer texts with an exported model, one JSON object a line."""
+    from components.bulk_inferrer import predict_file, predict_texts
+    from components.saved_model import find_model
+    from pipeline.report import Screen
+
+    if bool(text) == bool(input) or bool(input) != bool(output):
+        raise ConfigError("predict: give --text (once or more), or --input FILE with --output FILE")
+    directory, properties = find_model(model)
+    if text:
+        columns = {"text": text, **({"text_pair": text_pair} if text_pair else {})}
+        for i, prediction in enumerate(predict_texts(directory, properties, columns)):
+            row = {name: column[i] for name, column in columns.items()}
+            print(json.dumps({**row, "prediction": prediction}, ensure_ascii=False))
+        return
+    fields = dict(_pair(each) for each in field)
+    with Screen() as screen:
+        screen.on_stage("predict", "")
+        answered, rejected = predict_file(directory, properties, input, output, format, fields, flat, screen.progress)
+    print(json.dumps({"output": output, "rows": answered, "rejected": rejected}, ensure_ascii=False))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, column = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--field {text}: wanted FIELD=COLUMN, such as text=opinion")
+    return name, column
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="name of a pipeline, or a folder under the home", metavar="NAME")] = "",
+    home: Home = "runs",
+    as_json: Json = False,
+) -> None:
+    """Show what the last run of NAME made (every pipeline of the home when no name is given)."""
+    from pipeline.report import print_latest
+
+    print_latest(name, home, as_json)
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line; every error of ours is one message and an exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        app(args=args)
+    except ConfigError as error:
+        _fail(WRONG, error.problems)
+    except PolisemiaError as error:
+        _fail(FAILED, str(error).splitlines())
+    except KeyboardInterrupt:
+        _fail(130, ["stopped; the same command goes on from where it was"])
+    except BrokenPipeError:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.close()
+        os._exit(FAILED)
+
+
+def _fail(code: int, lines: list[str]) -> Any:
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

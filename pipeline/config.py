@@ -1,0 +1,177 @@
+"""The config: TOML, checked against the stages' signatures, every problem in one error with its path."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.evaluator import check_slices, check_thresholds
+from components.example_gen import field_columns
+from components.tokenizer_gen import check_options
+from components.trainer import family_of
+from data.errors import ConfigError, did_you_mean
+from models.build import check_fit
+from models.tasks import TASKS
+from pipeline.graph import GRAPH, STAGES
+
+TOP = ("name", "task", "beam")
+OPTIONAL = {node.name for node in GRAPH if node.optional}
+SHORT = ("family", "format", "optimizer")  # `family = "lstm"` is short for `family = { name = "lstm" }`
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config. `sections[stage]` holds what the config sets, with defaults filled in."""
+
+    name: str
+    task: str
+    sections: dict[str, dict[str, Any]]
+    beam: dict[str, Any] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()  # the sections that the config has
+
+
+def load_config(path: str | None, overrides: list[str] = ()) -> Config:
+    """Reads and checks a config with `section.key=value` overrides. Raises ConfigError with every problem."""
+    raw = _read(path) if path else {}
+    for override in overrides:
+        _override(raw, override)
+    return check_config(raw)
+
+
+def check_config(raw: dict[str, Any]) -> Config:
+    """Checks a config given as nested dicts. Raises ConfigError with every problem found."""
+    problems: list[str] = []
+    for key in raw:
+        if key not in TOP and key not in STAGES:
+            kind = "section" if isinstance(raw[key], dict) else "key"
+            problems.append(f"{key}: unknown {kind}{did_you_mean(key, (*TOP, *STAGES))}")
+    problems += _check_top(raw)
+    sections = {name: _check_section(name, raw, problems) for name in STAGES}
+    problems += _check_together(raw, sections)
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return Config(raw["name"], raw["task"], sections, dict(raw.get("beam", {})), frozenset(set(raw) & set(STAGES)))
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `polisemia new DATA` writes a config for a file of yours") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder; wanted a TOML file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    """`section.key=value`: the value is read as TOML, else as a string; dots reach into inline tables."""
+    path, sign, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise ConfigError(f"--set {override}: wanted section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    table = raw
+    for i, key in enumerate(keys[:-1]):
+        inner = table.setdefault(key, {})
+        if isinstance(inner, str) and key in SHORT:
+            inner = table[key] = {"name": inner}
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {'.'.join(keys[: i + 1])} is {inner!r}, not a table")
+        table = inner
+    table[keys[-1]] = value
+
+
+def _check_top(raw: dict[str, Any]) -> list[str]:
+    problems = []
+    name, task = raw.get("name"), raw.get("task")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        problems.append(f"name: got {name!r}; wanted letters, digits, - and _ (it names a folder)")
+    if not isinstance(task, str) or task not in TASKS:
+        problems.append(f"task: got {task!r}{did_you_mean(str(task), TASKS)}")
+    if not isinstance(raw.get("beam", {}), dict):
+        problems.append("beam: wanted a section")
+    return problems
+
+
+def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    stage, values = STAGES[name], raw.get(name, {})
+    if not isinstance(values, dict):
+        problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
+        return {}
+    known = [key for key in stage.params.model_fields if key not in stage.shared and key != "span"]
+    values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
+    shared = {key: raw.get(key, "") for key in stage.shared}
+    if name not in raw and name in OPTIONAL:
+        return {}
+    try:
+        return stage.params.model_validate({**values, **shared}).model_dump()
+    except ValidationError as error:
+        problems += [_problem(name, e) for e in error.errors() if e["loc"][0] not in stage.shared]
+        return {}
+
+
+def _unknown(section: str, key: str, known: list[str], problems: list[str]) -> bool:
+    problems.append(f"{section}.{key}: unknown key{did_you_mean(key, known)}")
+    return False
+
+
+def _problem(section: str, error: dict[str, Any]) -> str:
+    """One line for a pydantic error: path, what was wanted, what was got."""
+    path = ".".join(str(part) for part in (section, *error["loc"]) if part not in ("str", "dict[str,str]"))
+    if error["type"] == "missing":
+        return f"{path}: missing; it has no default"
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{path}: {message}, got {error['input']!r}"
+
+
+def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> list[str]:
+    """What one section alone cannot know: family, task and tokenizer against each other, metrics against the task."""
+    task, trainer, tokenizer = raw.get("task"), sections["trainer"], sections["tokenizer_gen"]
+    problems = []
+    if task in TASKS and (evaluator := sections["evaluator"]):
+        problems += check_thresholds(task, evaluator["at_least"], evaluator["at_most"])
+        with _collecting(problems):
+            examples = sections["example_gen"] or {"fields": {}, "keep": []}
+            columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
+            problems += check_slices(evaluator["slices"], columns)
+    if task in TASKS and trainer:
+        with _collecting(problems):
+            check_fit(trainer["family"]["name"], task)
+    if trainer and tokenizer:
+        problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family_of(trainer["family"]))
+    return problems
+
+
+@contextmanager
+def _collecting(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any) -> list[str]:
+    """The tokenizer a family wants where the config is silent; a preset's own, which nothing may contradict."""
+    if preset := getattr(family, "preset", None):
+        if given:
+            return ["tokenizer_gen: a preset brings its own tokenizer; drop this section or trainer.family.preset"]
+        section["preset"] = preset
+        return []
+    if section["files"]:
+        wrong = [key for key in ("kind", "vocabulary_size", "min_count") if key in given]
+        return [f"tokenizer_gen.{key}: says how to learn, but `files` says to take what is published" for key in wrong]
+    default = family.default_tokenizer
+    if section["kind"] in ("", default["kind"]):
+        section.update({key: value for key, value in default.items() if key not in given})
+    return check_options(section["kind"], section["options"])

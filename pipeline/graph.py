@@ -1,0 +1,51 @@
+"""Which stage feeds which. Read this file first.
+
+A stage by span runs once a span of data (`{span}` in the input's path); the others take what all spans made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from components.base import Component
+from components.bulk_inferrer import bulk_inferrer
+from components.evaluator import evaluator
+from components.example_gen import example_gen
+from components.example_validator import example_validator
+from components.infra_validator import infra_validator
+from components.pusher import pusher
+from components.schema_gen import schema_gen
+from components.statistics_gen import statistics_gen
+from components.tokenizer_gen import tokenizer_gen
+from components.trainer import trainer
+from components.transform import transform
+
+
+@dataclass(frozen=True)
+class Node:
+    """A stage with the stages that feed its inputs. An optional one runs only when the config has its section."""
+
+    stage: Component
+    inputs: Mapping[str, str] = field(default_factory=dict)  # parameter -> stage
+    by_span: bool = False
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+
+GRAPH = (
+    Node(example_gen, by_span=True),
+    Node(statistics_gen, {"examples": "example_gen"}, by_span=True),
+    Node(schema_gen, {"statistics": "statistics_gen"}),
+    Node(example_validator, {"statistics": "statistics_gen", "schema": "schema_gen"}),
+    Node(tokenizer_gen, {"examples": "example_gen"}),
+    Node(transform, {"examples": "example_gen", "tokenizer": "tokenizer_gen"}, by_span=True),
+    Node(trainer, {"tokens": "transform", "tokenizer": "tokenizer_gen", "schema": "schema_gen"}),
+    Node(evaluator, {"examples": "example_gen", "model": "trainer"}),
+    Node(infra_validator, {"model": "trainer", "examples": "example_gen"}),
+    Node(pusher, {"trained": "trainer", "evaluation": "evaluator", "validation": "infra_validator"}),
+    Node(bulk_inferrer, {"model": "trainer"}, optional=True),
+)
+
+STAGES = {node.name: node.stage for node in GRAPH}

@@ -1,0 +1,81 @@
+"""docs/config.md, written from the stages' signatures: `make docs`. A test holds the two together."""
+
+import typing
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from data.formats import FORMATS
+from data.tokenizers import TOKENIZERS
+from models.families import FAMILIES
+from models.optimizer import Optimizer
+from models.tasks import TASKS
+from pipeline.graph import GRAPH
+
+HEAD = """# The config, key by key
+
+Written from the code by `make docs`; do not edit. A config is a TOML file; each stage has a section of
+its own name, and a stage whose defaults suit you needs none. `--set section.key=value` overrides.
+
+Top level: `name` (names a folder under the home), `task` ({tasks}) and `[beam]`: `runner` and any of its
+options by Apache Beam's own names (`DirectRunner`, threads on this machine, when silent).
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD.format(tasks=", ".join(f"`{name}`" for name in TASKS))]
+    for node in GRAPH:
+        stage = node.stage
+        doc = (stage.function.__doc__ or "").strip().splitlines()[0]
+        optional = " Runs only when the config has this section." if node.optional else ""
+        parts.append(f"## [{stage.name}]\n\n{doc}{optional}\n")
+        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset"}))
+    parts.append("## Families: `[trainer] family = { name = ..., ... }`\n")
+    for name, family in FAMILIES.items():
+        parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")
+        parts[-1] += f"default tokenizer `{family.default_tokenizer['kind']}`.\n"
+        parts.append(_table(family))
+    parts.append("## Optimizer: `[trainer] optimizer = { name = ..., ... }`\n\n" + _doc(Optimizer, whole=True) + "\n")
+    parts.append(_table(Optimizer))
+    parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
+    for name, kind in FORMATS.items():
+        parts.append(f"### {name}\n\n{_doc(kind)}\n")
+        parts.append(_table(kind))
+    parts.append("## Tokenizers: `[tokenizer_gen] kind = ..., options = { ... }`\n")
+    parts += [f"- `{name}`: {_doc(kind)}" for name, kind in TOKENIZERS.items()]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _doc(kind: type, whole: bool = False) -> str:
+    lines = [line.strip() for line in (kind.__doc__ or "").strip().splitlines()]
+    return "\n".join(lines if whole else lines[: lines.index("") if "" in lines else None])
+
+
+def _table(model: type[BaseModel], skip: frozenset[str] | set[str] = frozenset()) -> str:
+    rows = [
+        f"| `{name}` | {_type(info.annotation)} | {_default(info.default)} | {info.description or ''} |"
+        for name, info in model.model_fields.items()
+        if name not in skip
+    ]
+    return "\n".join(("| key | type | default | meaning |", "|---|---|---|---|", *rows, "")) if rows else "No keys.\n"
+
+
+def _type(annotation: Any) -> str:
+    if typing.get_origin(annotation) is typing.Literal:
+        return " \\| ".join(f"`{value}`" for value in typing.get_args(annotation))
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _type(typing.get_args(annotation)[0])
+    name = getattr(annotation, "__name__", "") if not typing.get_args(annotation) else ""
+    return (name or str(annotation).replace("typing.", "").replace("NoneType", "None")).replace("|", "\\|")
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    return f"`{value!r}`" if value not in ("", None) else ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -1,0 +1,128 @@
+"""What a person sees of a run: progress while it works, a table of stages and results when it is done."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from components.base import Runtime
+from data.errors import ConfigError, did_you_mean
+from pipeline.config import Config
+from pipeline.runner import is_chief
+
+INTERVAL_SECONDS = 5.0  # between lines of progress where the screen is no terminal
+
+
+class Screen:
+    """Progress of the stages on standard error: a bar with the time left on a terminal, lines elsewhere."""
+
+    def __init__(self, quiet: bool = False):
+        self.console = Console(stderr=True, quiet=quiet)
+        self.bar = Progress(
+            TextColumn("{task.description:<20}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.stage, self.task, self.started, self.told = "", None, 0.0, 0.0
+
+    def __enter__(self) -> "Screen":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bar.stop()
+
+    def runtime(self, config: Config) -> Runtime:
+        return Runtime(beam=config.beam, progress=self.progress, is_chief=is_chief())
+
+    def on_wait(self, owner: str) -> None:
+        self.console.print(f"waiting: this home is in use by {owner}")
+
+    def on_stage(self, stage: str, span: str) -> None:
+        """A stage starts to work."""
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        self.stage = f"{stage} {span}".strip()
+        self.started = self.told = time.monotonic()
+        self.task = self.bar.add_task(self.stage, total=None)
+        if not self.console.is_terminal:
+            self.console.print(self.stage)
+
+    def progress(self, done: int, total: int) -> None:
+        """The stage at work is this far; on a terminal the bar tells, elsewhere a line now and then."""
+        if self.task is not None:
+            self.bar.update(self.task, completed=done, total=total)
+        now = time.monotonic()
+        if not self.console.is_terminal and done and now - self.told > INTERVAL_SECONDS:
+            left = (now - self.started) * (total - done) / done
+            self.console.print(f"{self.stage}: {done} of {total}, about {left:.0f} s left")
+            self.told = now
+
+
+def print_run(job: Any) -> None:
+    """The closing table of stages, then what the evaluator found and where the model is served."""
+    print_record(job.record())
+
+
+def print_record(record: dict[str, Any]) -> None:
+    console = Console()
+    table = Table(box=None, pad_edge=False)
+    for column, justify in (("stage", "left"), ("span", "left"), ("seconds", "right"), ("", "left"), ("artifact", "left")):
+        table.add_column(column, justify=justify, no_wrap=column != "artifact", overflow="fold")
+    for stage, entries in record["stages"].items():
+        for entry in entries:
+            made = "cached" if entry["cached"] else "made"
+            table.add_row(stage, entry["span"], f"{entry['seconds']:.1f}", made, entry["artifact"])
+    console.print(table)
+    for line in summary(record):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def summary(record: dict[str, Any]) -> list[str]:
+    """Plain sentences: metrics with their intervals beside the baseline, the verdict, the served path."""
+    evaluation, lines = record.get("evaluation"), []
+    if evaluation:
+        lines.append("")
+        for name, metric in evaluation["metrics"].items():
+            baseline = evaluation["baseline"].get(name)
+            beside = f"   (baseline {baseline:.4f})" if baseline is not None else ""
+            lines.append(f"{name:<12} {metric['value']:.4f}   95 % [{metric['low']:.4f}, {metric['high']:.4f}]{beside}")
+        lines += evaluation["reasons"]
+    if served := record.get("served"):
+        lines.append(f"served: {served['path']}")
+    elif "served" in record:
+        lines.append("not pushed: the model was not good enough")
+    return lines
+
+
+def print_latest(name: str, home: str, as_json: bool) -> None:
+    """`show`: the record of the last run of one pipeline, or a line for each pipeline of the home."""
+    found = {path.parent.name: path for path in sorted(Path(home).glob("*/latest.json"))}
+    if name and Path(name, "latest.json").exists():
+        found, name = {Path(name).name: Path(name, "latest.json")}, Path(name).name
+    if name and name not in found:
+        raise ConfigError(f"show: no run of '{name}' under {home}{did_you_mean(name, found) if found else ''}")
+    if not found:
+        raise ConfigError(f"show: no run under {home} yet; `polisemia run CONFIG` makes one")
+    if name:
+        record = json.loads(found[name].read_text())
+        print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
+        return
+    records = {pipeline: json.loads(path.read_text()) for pipeline, path in found.items()}
+    if as_json:
+        print(json.dumps(records, indent=1, ensure_ascii=False))
+        return
+    for pipeline, record in records.items():
+        metrics = record.get("evaluation", {}).get("metrics", {})
+        first = next((f"{n} {m['value']:.4f}" for n, m in metrics.items()), "not evaluated")
+        print(f"{pipeline:<24} {record['task']:<20} {first:<24} {(record.get('served') or {}).get('path', '')}")
+    sys.stdout.flush()

@@ -1,0 +1,204 @@
+"""Runs the graph: finds what is whole already, makes what is not, and writes down what happened."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from typing import Any
+
+import xxhash
+from etils import epath
+
+from components.artifacts import Artifact
+from components.base import Runtime
+from components.sources import find_spans
+from data.errors import StageError
+from pipeline.config import Config
+from pipeline.graph import GRAPH, Node
+from pipeline.sources import SourceHashes
+
+
+@dataclass
+class StageRun:
+    """What became of one stage (of one span) in a run."""
+
+    stage: str
+    span: str
+    artifact: Artifact
+    seconds: float
+    cached: bool
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "artifact": str(self.artifact.path),
+            "fingerprint": self.artifact.fingerprint,
+            "span": self.span,
+            "seconds": round(self.seconds, 3),
+            "cached": self.cached,
+        }
+
+
+@dataclass
+class Run:
+    """A run of a config under a home. `made` fills up stage by stage, in graph order."""
+
+    config: Config
+    home: epath.Path
+    runtime: Runtime
+    on_stage: Callable[[str, str], None] = lambda stage, span: None
+    made: list[StageRun] = field(default_factory=list)
+
+    @property
+    def root(self) -> epath.Path:
+        return self.home / self.config.name
+
+    def artifacts(self, stage: str) -> list[StageRun]:
+        return [run for run in self.made if run.stage == stage]
+
+    def to(self, until: str = "") -> "Run":
+        """Makes every stage up to `until` (all of them when empty) and writes the run's record."""
+        hashes = SourceHashes(self.home)
+        spans = _spans(self.config)
+        for node in GRAPH:
+            if node.optional and node.name not in self.config.given:
+                continue
+            for span in spans if node.by_span else [""]:
+                self.made.append(self._stage(node, span, hashes))
+            if node.name == until:
+                break
+        hashes.save()
+        if self.runtime.is_chief:
+            self._record()
+        return self
+
+    def _stage(self, node: Node, span: str, hashes: SourceHashes) -> StageRun:
+        started = time.monotonic()
+        params = self._params(node, span)
+        inputs = self._inputs(node, span)
+        facts = _facts(node, params, inputs, hashes, span)
+        path = self.root / node.name / xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())[:16]
+        artifact = node.stage.kind.load(path)
+        if artifact:
+            return StageRun(node.name, span, artifact, time.monotonic() - started, True)
+        self._claim_devices()
+        self.on_stage(node.name, span)
+        if not self.runtime.is_chief and node.name != "trainer":
+            artifact = _wait_for(node, path)
+        else:
+            artifact = self._make(node, path, params, inputs, facts)
+        return StageRun(node.name, span, artifact, time.monotonic() - started, False)
+
+    def _claim_devices(self) -> None:
+        """Makes a strategy that must exist before TensorFlow's first operation; the trainer gets the same one."""
+        params = self.config.sections["trainer"]
+        early = params["strategy"] in ("multi_worker", "tpu") or params["cpu_devices"] > 1
+        if early or (params["strategy"] == "auto" and os.environ.get("TF_CONFIG")):
+            from models.strategy import create
+
+            create(params["strategy"], params["cpu_devices"])
+
+    def _make(self, node: Node, path: epath.Path, params: dict, inputs: dict, facts: dict) -> Artifact:
+        stage, artifact = node.stage, node.stage.kind(path)
+        if self.runtime.is_chief:
+            artifact.clear()
+        runtime = {"runtime": self.runtime} if stage.takes_runtime else {}
+        try:
+            stage.function(**inputs, **{stage.output: artifact}, **runtime, **params)
+        except OSError as error:
+            raise StageError(f"{node.name}: {error.strerror or error} ({error.filename or path})") from error
+        if not self.runtime.is_chief:
+            return artifact
+        recorded = {name: params[name] for name in stage.recorded} | {"beam": dict(self.runtime.beam)}
+        artifact.commit(**facts, recorded=recorded)
+        return artifact
+
+    def _params(self, node: Node, span: str) -> dict[str, Any]:
+        params = dict(self.config.sections[node.name])
+        if "span" in node.stage.params.model_fields:
+            params["span"] = span
+        return params
+
+    def _inputs(self, node: Node, span: str) -> dict[str, Any]:
+        inputs: dict[str, Any] = {}
+        for name, spec in node.stage.inputs.items():
+            found = [run.artifact for run in self.artifacts(node.inputs[name]) if not (node.by_span and run.span) or run.span == span]
+            inputs[name] = found if spec.many else found[0] if found else None
+        return inputs
+
+    def _record(self) -> None:
+        """`history/<n>.json` and `latest.json`: what users' scripts read."""
+        record = self.record()
+        history = self.root / "history"
+        history.mkdir(parents=True, exist_ok=True)
+        number = 1 + max((int(p.stem) for p in history.iterdir() if p.stem.isdigit()), default=0)
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (history / f"{number}.json").write_text(text)
+        (self.root / "latest.json").write_text(text)
+
+    def record(self) -> dict[str, Any]:
+        stages: dict[str, list] = {}
+        for run in self.made:
+            stages.setdefault(run.stage, []).append(run.entry())
+        record: dict[str, Any] = {"name": self.config.name, "task": self.config.task}
+        for run in self.artifacts("evaluator"):
+            record["evaluation"] = run.artifact.properties
+        for run in self.artifacts("pusher"):
+            record["served"] = run.artifact.properties.get("served")
+        return {**record, "stages": stages}
+
+
+def _spans(config: Config) -> list[str]:
+    pattern = config.sections["example_gen"]["input"]
+    return find_spans(pattern if isinstance(pattern, str) else pattern["train"])
+
+
+def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: str) -> dict[str, Any]:
+    """All that decides what the stage makes: its fingerprint is the hash of this."""
+    stage = node.stage
+    defaults = {name: info.default for name, info in stage.params.model_fields.items()}
+    counted = {n: v for n, v in params.items() if n not in stage.recorded and n not in stage.sources and v != defaults[n]}
+    facts: dict[str, Any] = {"stage": stage.name, "version": stage.version, "params": counted, "inputs": {}}
+    for name, value in inputs.items():
+        artifacts = value if isinstance(value, list) else [value] if value else []
+        facts["inputs"][name] = [artifact.fingerprint for artifact in artifacts]
+    facts["sources"] = {name: hashes.of(params[name], span) for name in sorted(stage.sources) if params[name]}
+    if stage.tensorflow:
+        facts["libraries"] = {name: ".".join(installed(name).split(".")[:2]) for name in ("tensorflow", "keras")}
+    return facts
+
+
+def is_chief() -> bool:
+    """Whether this process writes: always, except in workers 1 and up of a training cluster (TF_CONFIG)."""
+    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
+    return task.get("type", "chief") in ("chief", "master") or (task["type"], task.get("index")) == ("worker", 0)
+
+
+def _wait_for(node: Node, path: epath.Path) -> Artifact:
+    """What a training worker that is not the chief does: it lets worker 0 make the stage."""
+    while not (artifact := node.stage.kind.load(path)):
+        time.sleep(0.5)
+    return artifact
+
+
+@contextmanager
+def locked(root: epath.Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """One run at a time on a home: a second one is told who holds the lock, and waits. Local homes only."""
+    if "://" in str(root):
+        yield
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / "lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            on_wait(file.read().strip() or "another run")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        file.flush()
+        yield

@@ -1,0 +1,55 @@
+"""Tests `components/sources.py`."""
+
+import pytest
+
+from components.sources import find_files, find_spans
+from data.errors import DataError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in (
+        "train/pos/1.txt",
+        "train/pos/2.txt",
+        "train/neg/1.txt",
+        "span-2.csv",
+        "span-10.csv",
+        "deep/a/b/c.csv",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_names_are_captured_from_the_path(folder):
+    files = find_files("train/{label}/*.txt")
+    assert [(f.path, f.captures) for f in files] == [
+        ("train/neg/1.txt", {"label": "neg"}),
+        ("train/pos/1.txt", {"label": "pos"}),
+        ("train/pos/2.txt", {"label": "pos"}),
+    ]
+
+
+def test_spans_come_in_natural_order_and_pick_their_files(folder):
+    assert find_spans("span-{span}.csv") == ["2", "10"]
+    assert find_spans("span-2.csv") == [""]
+    (file,) = find_files("span-{span}.csv", "10")
+    assert file == ("span-10.csv", {"span": "10"})
+
+
+def test_absolute_paths_and_double_stars(folder):
+    assert [f.path for f in find_files(str(folder / "deep/**/*.csv"))] == [str(folder / "deep/a/b/c.csv")]
+    assert [f.path for f in find_files(str(folder / "span-2.csv"))] == [str(folder / "span-2.csv")]
+
+
+def test_no_match_is_an_error_that_names_the_pattern(folder):
+    with pytest.raises(DataError, match=r"no file matches 'none-\*\.csv'"):
+        find_files("none-*.csv")
+    with pytest.raises(DataError, match="no file matches"):
+        find_spans("none-{span}.csv")
+
+
+def test_remote_tables_are_known_by_name():
+    assert find_files("tfds:imdb_reviews")[0].path == "tfds:imdb_reviews"

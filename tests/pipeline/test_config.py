@@ -1,0 +1,86 @@
+"""Tests `pipeline/config.py`: every problem at once, each with its path and what to do."""
+
+import pytest
+
+from data.errors import ConfigError
+from pipeline.config import check_config, load_config
+
+GOOD = {"name": "t", "task": "classification", "example_gen": {"input": "a.csv"}, "trainer": {"family": "lstm"}}
+
+
+def problems(raw: dict) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        check_config(raw)
+    return error.value.problems
+
+
+def test_a_small_config_is_enough_and_defaults_are_filled_in():
+    config = check_config(GOOD)
+    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128}
+    assert config.sections["trainer"]["family"] == {"name": "lstm"}
+    assert config.sections["tokenizer_gen"]["kind"] == "words", "the family's own tokenizer"
+    assert config.sections["bulk_inferrer"] == {}, "optional, and not asked for"
+
+
+def test_every_problem_is_told_at_once():
+    raw = {
+        "name": "a b",
+        "task": "clasification",
+        "example_gen": {"inptu": "a.csv", "max_rejected": 2},
+        "trainr": {"family": "lstm"},
+        "trainer": {"family": {"name": "lstm", "widht": 3}, "epochs": "many"},
+    }
+    found = "\n".join(problems(raw))
+    assert "name: got 'a b'" in found
+    assert "task: got 'clasification'; did you mean 'classification'?" in found
+    assert "trainr: unknown section; did you mean 'trainer'?" in found
+    assert "example_gen.inptu: unknown key; did you mean 'input'?" in found
+    assert "example_gen.input: missing" in found
+    assert "example_gen.max_rejected" in found and "got 2" in found
+    assert "unknown key 'widht'; did you mean 'width'?" in found
+    assert "trainer.epochs" in found and "got 'many'" in found
+
+
+@pytest.mark.parametrize(
+    ("section", "wanted"),
+    [
+        ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
+        ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
+        ({"tokenizer_gen": {"kind": "wordpeice"}}, "tokenizer_gen.kind: unknown tokenizer 'wordpeice'; did you mean"),
+        ({"tokenizer_gen": {"options": {"lowercas": True}}}, "tokenizer_gen.options.lowercas: words has no such option"),
+        ({"evaluator": {"at_least": {"acuracy": 0.5}}}, "evaluator.at_least.acuracy: "),
+        ({"evaluator": {"slices": ["author"]}}, "evaluator.slices: the examples have no 'author'"),
+        ({"example_gen": {"input": "a.csv", "fields": {"txt": "a"}}}, "example_gen.fields.txt: classification has no such field"),
+        (
+            {"trainer": {"family": {"name": "bert", "preset": "x"}}, "tokenizer_gen": {"kind": "bpe"}},
+            "a preset brings its own tokenizer",
+        ),
+        ({"tokenizer_gen": {"files": "v.txt", "vocabulary_size": 9}}, "tokenizer_gen.vocabulary_size: says how to learn"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_with_its_path(section, wanted):
+    (problem,) = problems({**GOOD, **section})
+    assert wanted in problem
+
+
+def test_overrides_are_toml_or_text_and_reach_into_tables(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text('name = "t"\ntask = "classification"\n[example_gen]\ninput = "a.csv"\n[trainer]\nfamily = "lstm"\n')
+    sets = ["trainer.family.width=32", "trainer.epochs=3", "example_gen.input=b c.csv", "example_gen.fields={ text = 'x' }"]
+    config = load_config(str(path), sets)
+    assert config.sections["trainer"]["family"] == {"name": "lstm", "width": 32}
+    assert config.sections["trainer"]["epochs"] == 3
+    assert config.sections["example_gen"]["input"] == "b c.csv"
+    assert config.sections["example_gen"]["fields"] == {"text": "x"}
+    with pytest.raises(ConfigError, match="wanted section.key=value"):
+        load_config(str(path), ["trainer.epochs"])
+    with pytest.raises(ConfigError, match="not a table"):
+        load_config(str(path), ["name.x=1"])
+
+
+def test_files_that_are_no_config(tmp_path):
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config(str(tmp_path / "none.toml"))
+    (tmp_path / "bad.toml").write_text("name = \n")
+    with pytest.raises(ConfigError, match=r"bad.toml: not valid TOML: .*line 1"):
+        load_config(str(tmp_path / "bad.toml"))
