@@ -31,7 +31,9 @@ def write_texts(path: Path, rows: int) -> None:
     with path.open("w") as file:
         file.write("text,label\n")
         for start in range(0, rows, 10_000):
-            lengths = np.clip(random.lognormal(np.log(WORDS) - 0.08, 0.4, min(10_000, rows - start)), 5, 300).astype(int)
+            lengths = np.clip(random.lognormal(np.log(WORDS) - 0.08, 0.4, min(10_000, rows - start)), 5, 300).astype(
+                int
+            )
             words = random.choice(30_000, lengths.sum(), p=shares / shares.sum())
             for part in np.split(words, np.cumsum(lengths)[:-1]):
                 file.write(" ".join([vocabulary[w] for w in part]) + f",{'pos' if part[0] % 2 else 'neg'}\n")
@@ -84,7 +86,9 @@ def bare_loop(csv: Path, vocabulary: Path) -> None:
 
     words = vocabulary.read_text().splitlines()
     tokenizer = tf_text.FastBertTokenizer(words, lower_case_nfd_strip_accents=True, token_out_type=tf.int32)
-    encode = tf.function(lambda x: tokenizer.tokenize(x).flat_values, input_signature=[tf.TensorSpec([None], tf.string)])
+    encode = tf.function(
+        lambda x: tokenizer.tokenize(x).flat_values, input_signature=[tf.TensorSpec([None], tf.string)]
+    )
     with csv.open("rb") as file:
         next(file)
         while lines := file.readlines(1024 * BYTES):
@@ -168,7 +172,8 @@ def run_all(rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder, "texts.csv")
         subprocess.run(
-            [sys.executable, "-c", f"from benchmarks.data_path import *; write_texts(Path({str(csv)!r}), {rows})"], check=True
+            [sys.executable, "-c", f"from benchmarks.data_path import *; write_texts(Path({str(csv)!r}), {rows})"],
+            check=True,
         )
         stages = Stages(csv, Path(folder, "home"))
         examples = stages.example_gen()

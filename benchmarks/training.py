@@ -72,7 +72,9 @@ def build(name: str) -> keras.Model:
     return build_model(FAMILIES[name], Classification(), VOCABULARY, LONGEST + 2, len(LABELS), pairs=False)
 
 
-def compare(name: str, store: TokenStore, length: int, batch_tokens: int, epochs: int) -> tuple[Both, list[keras.Model]]:
+def compare(
+    name: str, store: TokenStore, length: int, batch_tokens: int, epochs: int
+) -> tuple[Both, list[keras.Model]]:
     """Trains one model by `fit`, in batches of 32 rows padded to `length`, and one by the loop."""
     fitted, rows = build(name), store.gather(np.arange(len(store)), length)
     optimizer = OPTIMIZER.build(fitted.trainable_variables, steps=1)
@@ -82,7 +84,9 @@ def compare(name: str, store: TokenStore, length: int, batch_tokens: int, epochs
     training = Training(epochs=epochs + 1, batch_tokens=batch_tokens, max_tokens=length, optimizer=OPTIMIZER)
     with tempfile.TemporaryDirectory() as directory:
         places = {"strategy": create("one"), "checkpoint_dir": directory}
-        result = train(lambda: build(name), Classification(), store, None, training=training, callbacks=[both], **places)
+        result = train(
+            lambda: build(name), Classification(), store, None, training=training, callbacks=[both], **places
+        )
     return both, [fitted, result.model]
 
 
@@ -105,7 +109,9 @@ def main(epochs: int = 5) -> None:
         for setting, (store, length, batch_tokens) in settings.items():
             for name in FAMILIES:
                 both, models = compare(name, store, length, batch_tokens, epochs)
-                rates = (len(store) / statistics.median(seconds) for seconds in (both.fit_seconds[1:], both.loop_seconds[1:]))
+                rates = (
+                    len(store) / statistics.median(seconds) for seconds in (both.fit_seconds[1:], both.loop_seconds[1:])
+                )
                 ratios = [fit / loop for fit, loop in zip(both.fit_seconds, both.loop_seconds, strict=True)][1:]
                 spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})"
                 scores = ", ".join(f"{accuracy(model, test):.3f}" for model in models)

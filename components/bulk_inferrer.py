@@ -36,7 +36,7 @@ def bulk_inferrer(
     ] = "",
     fields: Annotated[
         dict[str, str], Field(description="the column each input of the model is in, where the names differ")
-    ] = {},  # noqa: B006
+    ] = {},
     output: Annotated[Literal["jsonl", "parquet"], Field(description="format of the answers")] = "jsonl",
     flat: Annotated[bool, Field(description="answers beside the row's own keys, not below `prediction`")] = False,
 ) -> None:

@@ -25,11 +25,11 @@ def evaluator(
     evaluation: Output[Evaluation],
     runtime: Runtime,
     *,
-    at_least: Annotated[dict[str, float], Field(description="metrics the model must reach to be served")] = {},  # noqa: B006
-    at_most: Annotated[dict[str, float], Field(description="metrics it must not pass: log_loss, ece")] = {},  # noqa: B006
+    at_least: Annotated[dict[str, float], Field(description="metrics the model must reach to be served")] = {},
+    at_most: Annotated[dict[str, float], Field(description="metrics it must not pass: log_loss, ece")] = {},
     slices: Annotated[
         list[str], Field(description="measured apart: label, length (thirds), span, or a column of example_gen.keep")
-    ] = ["label"],  # noqa: B006
+    ] = ["label"],
     few_rows: Annotated[int, Field(ge=0, description="slices with fewer rows are marked")] = 30,
     resamples: Annotated[int, Field(gt=0, description="bootstrap resamples behind each 95 % interval")] = 1000,
     seed: Annotated[int, Field(ge=0, description="of the resamples")] = 0,

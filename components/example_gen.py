@@ -6,16 +6,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from components.artifacts import Examples
 from components.base import Output, Runtime, Shared, Source, component
+from components.records import Plan, check_columns, field_columns, plan_blocks
 from data import schema
-from data.errors import ConfigError, DataError, did_you_mean
-
-DEV = "dev"  # given train and dev only, dev is the test split and valid is cut from train
+from data.errors import DataError
 
 
 @component(version=1)
@@ -34,12 +33,14 @@ def example_gen(
     ] = "",
     fields: Annotated[
         dict[str, str], Field(description="the column each field of the task is in, where the names differ")
-    ] = {},  # noqa: B006
-    keep: Annotated[list[str], Field(description="other columns to keep, for slices and reports")] = [],  # noqa: B006
+    ] = {},
+    keep: Annotated[list[str], Field(description="other columns to keep, for slices and reports")] = [],
     splits: Annotated[
         dict[str, Annotated[float, Field(ge=0)]], Field(description="shares of one input, by hash of `split_by`")
-    ] = {"train": 0.8, "valid": 0.1, "test": 0.1},  # noqa: B006
-    split_by: Annotated[str, Field(description="column whose hash decides the split; the first text field if empty")] = "",
+    ] = {"train": 0.8, "valid": 0.1, "test": 0.1},
+    split_by: Annotated[
+        str, Field(description="column whose hash decides the split; the first text field if empty")
+    ] = "",
     max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
     max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
     span: Annotated[str, Field(description="set by the runner, from `{span}` in the input's path")] = "",
@@ -63,16 +64,6 @@ def example_gen(
     )
 
 
-class _Plan(NamedTuple):
-    """A block to read: the name of its shard, what the paths of its files tell, the shares of the splits."""
-
-    shard: str
-    block: Any
-    reader: Any
-    captures: dict[str, dict[str, str]]  # path -> name -> value
-    shares: dict[str, float]
-
-
 @dataclass(frozen=True)
 class _Job:
     out: str
@@ -89,69 +80,7 @@ class _Found:
     labels: set = field(default_factory=set)
 
 
-def plan_blocks(input: str | dict[str, str], format: Any, splits: dict[str, float], span: str) -> list[_Plan]:
-    """Every block of every file, with the shares of the splits that its rows go to."""
-    from components.sources import find_files
-    from data.formats import format_for
-
-    options = dict(format) if isinstance(format, dict) else {"name": format}
-    plans = []
-    for index, (pattern, shares) in enumerate(_given(input, splits)):
-        files = find_files(pattern, span)
-        reader = format_for(files[0].path, options.get("name") or None, **{k: v for k, v in options.items() if k != "name"})
-        captures = {file.path: file.captures for file in files}
-        numbers = {file.path: number for number, file in enumerate(files)}
-        for block in reader.plan(*captures):
-            paths = [path for path in block.files or (block.path,) if path in captures] or [block.path]
-            shard = f"{index}-{numbers.get(paths[0], 0):05d}-{block.start:012d}"
-            plans.append(_Plan(shard, block, reader, {path: captures.get(path, {}) for path in paths}, shares))
-    return plans
-
-
-def _given(input: str | dict[str, str], splits: dict[str, float]) -> list[tuple[str, dict[str, float]]]:
-    """Each input pattern with the shares its rows are cut by."""
-    if isinstance(input, str):
-        problems = [f"example_gen.splits.{s}: unknown split{did_you_mean(s, schema.SPLITS)}" for s in splits if s not in schema.SPLITS]
-        if problems or not sum(splits.values()):
-            raise ConfigError(*(problems or ["example_gen.splits: the shares add up to 0; wanted a share above 0 for train"]))
-        return [(input, splits)]
-    unknown = [s for s in input if s not in (*schema.SPLITS, DEV)]
-    if unknown or "train" not in input:
-        raise ConfigError(f"example_gen.input: got {sorted(input)}; wanted train and some of valid, test, dev")
-    given = {("test" if s == DEV and "test" not in input else "valid" if s == DEV else s): p for s, p in input.items()}
-    train = {"train": 1.0} if "valid" in given else {"train": 0.9, "valid": 0.1}
-    return [(pattern, train if split == "train" else {split: 1.0}) for split, pattern in given.items()]
-
-
-def field_columns(task: str, fields: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """(field, column) for every field of the task, required ones first. Raises ConfigError for a field it has not."""
-    from models.tasks import TASKS
-
-    spec = TASKS[task]
-    known = (*spec.required, *spec.optional)
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise ConfigError(*(f"example_gen.fields.{n}: {task} has no such field{did_you_mean(n, known)}" for n in unknown))
-    return tuple((name, fields.get(name, name)) for name in known if name in spec.required or name in fields)
-
-
-def check_columns(plans: list[_Plan], task: str, section: dict[str, Any]) -> None:
-    """Every wrong column name of the first file of each input, at once, before any worker starts."""
-    wanted = {f"fields.{name}": column for name, column in field_columns(task, section["fields"])}
-    wanted |= {f"keep[{i}]": column for i, column in enumerate(section["keep"])}
-    wanted |= {"split_by": section["split_by"]} if section["split_by"] else {}
-    problems = []
-    for plan in {p.shard.split("-")[0]: p for p in reversed(plans)}.values():
-        offered = (*plan.reader.columns(plan.block.path), *next(iter(plan.captures.values())))
-        for where, column in wanted.items():
-            if not any(column == o or column.startswith(f"{o}.") or o.startswith(f"{column}.") for o in offered):
-                hint = did_you_mean(column, offered)
-                problems.append(f"example_gen.{where}: {plan.block.path} has no column '{column}'{hint}")
-    if problems:
-        raise ConfigError(*dict.fromkeys(problems))
-
-
-def _read_block(plan: _Plan, job: _Job) -> _Found:
+def _read_block(plan: Plan, job: _Job) -> _Found:
     """Reads one block, writes a Parquet shard a split and the block's rejects. Runs in a worker."""
     found, writers, rejects = _Found(), {}, []
     captured = next(iter(plan.captures.values()))
@@ -165,7 +94,9 @@ def _read_block(plan: _Plan, job: _Job) -> _Found:
         rejects += [(batch.paths[i], int(batch.lines[i]), why, _raw(table, i)) for i, why in bad]
         for split, part in _split(rows, plan.shares):
             found.rows[split] += len(part)
-            found.labels.update(part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ())
+            found.labels.update(
+                part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ()
+            )
             _writer(writers, f"{job.out}/{split}/{plan.shard}.parquet", part.schema).write_table(part)
     for writer in writers.values():
         writer.close()
@@ -215,7 +146,7 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
             values = pa.nulls(len(values), pa.string())
         if name == schema.WEIGHT:
             values = _numbers(values)
-            reject(pc.or_kleene(pc.is_null(values), pc.less(pc.fill_null(values, 0.0), 0.0)), "weight: not a number of 0 or more")
+            reject(pc.less(pc.fill_null(values, -1.0), 0.0), "weight: not a number of 0 or more")
         else:
             stripped = pc.utf8_trim_whitespace(values)
             reject(pc.equal(pc.fill_null(pc.binary_length(stripped), 0), 0), f"{name}: empty")
@@ -301,8 +232,12 @@ def _check_counts(found: _Found, max_rejected: float, out: Any) -> None:
     reasons = "; ".join(f"{n} x {reason}" for reason, n in found.rejected.most_common(5))
     if bad > max_rejected * (kept + bad):
         raise DataError(
-            f"example_gen: {bad} of {kept + bad} rows were rejected, more than max_rejected = {max_rejected}: {reasons}. "
-            f"Each is in {out}/rejects with file, line and text; mend the data or raise max_rejected"
+            f"example_gen: {bad} of {kept + bad} rows were rejected, more than max_rejected = {max_rejected}: "
+            f"{reasons}. Each is in {out}/rejects with file, line and text; mend the data or raise max_rejected"
         )
     if not found.rows.get("train"):
-        raise DataError(f"example_gen: no row is left for the train split (kept {dict(found.rows)}, rejected {bad}: {reasons})")
+        kept_by_split = ", ".join(f"{n} {split}" for split, n in found.rows.items()) or "none"
+        raise DataError(
+            f"example_gen: no row for the train split (kept: {kept_by_split}; rejected: {bad} {reasons}); "
+            "look at the input and at splits"
+        )

@@ -20,13 +20,19 @@ def tokenizer_gen(
     tokenizer: Output[TokenizerFiles],
     runtime: Runtime,
     *,
-    kind: Annotated[str, Field(description="words, characters, wordpiece, bpe, sentencepiece; the family's own if empty")] = "",
+    kind: Annotated[
+        str, Field(description="words, characters, wordpiece, bpe, sentencepiece; the family's own if empty")
+    ] = "",
     vocabulary_size: Annotated[int, Field(gt=5, description="entries at most, special tokens included")] = 8000,
     min_count: Annotated[int, Field(ge=1, description="rarer words are left out before learning")] = 1,
-    options: Annotated[dict[str, Any], Field(description="of the kind: lowercase, strip_accents, model_type, ...")] = {},  # noqa: B006
+    options: Annotated[
+        dict[str, Any], Field(description="of the kind: lowercase, strip_accents, model_type, ...")
+    ] = {},
     files: Annotated[
         Source[str],
-        Field(description="published files to take instead: vocab.txt, vocab.json, *.model, tokenizer.json or their folder"),
+        Field(
+            description="published files to take instead, or their folder: vocab.txt, vocab.json, *.model, tokenizer.json"
+        ),
     ] = "",
     preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
 ) -> None:
@@ -88,7 +94,7 @@ def check_options(kind: str, options: dict[str, Any]) -> list[str]:
     parameters = inspect.signature(TOKENIZERS[kind].learn).parameters
     known = [n for n, p in parameters.items() if p.kind is p.KEYWORD_ONLY and n != "vocabulary_size"]
     return [
-        f"tokenizer_gen.options.{n}: {kind} has no such option{did_you_mean(n, known)}" for n in options if n not in known
+        f"tokenizer_gen.options.{n}: {kind} has no such option{did_you_mean(n, known)}"
+        for n in options
+        if n not in known
     ]
-
-

@@ -14,11 +14,15 @@ DEFAULTS = {"epochs": 10, "batch_tokens": 8192, "optimizer": {}}  # where config
 
 def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
     """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
-    problems = [f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields]
+    problems = [
+        f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields
+    ]
     try:
         made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
     except ValidationError as error:
-        problems += [f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()]
+        problems += [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()
+        ]
     if problems:
         raise ValueError("; ".join(problems))
     return made
@@ -68,18 +72,28 @@ def trainer(
     runtime: Runtime,
     *,
     task: Shared[str],
-    family: Annotated[Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")],
-    head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},  # noqa: B006
-    epochs: Annotated[int | None, Field(gt=0, description="passes over the training split; the family's own if silent")] = None,
-    batch_tokens: Annotated[
-        int | None, Field(gt=0, description="padded tokens of a global batch, over all replicas; the family's own if silent")
+    family: Annotated[
+        Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
+    ],
+    head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
+    epochs: Annotated[
+        int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
     ] = None,
-    optimizer: Annotated[Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")] = {},  # noqa: B006
+    batch_tokens: Annotated[
+        int | None,
+        Field(gt=0, description="padded tokens of a global batch, over all replicas; the family's own if silent"),
+    ] = None,
+    optimizer: Annotated[
+        Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")
+    ] = {},
     early_stopping: Annotated[
-        dict[str, Any], _checked(_early_stopping), Field(description="metric and patience; the best epoch's weights are kept")
-    ] = {},  # noqa: B006
+        dict[str, Any],
+        _checked(_early_stopping),
+        Field(description="metric and patience; the best epoch's weights are kept"),
+    ] = {},
     class_weights: Annotated[
-        Literal["none", "balanced"] | dict[str, float], Field(description="weight of each label's rows; balanced: rows / (labels x its rows)")
+        Literal["none", "balanced"] | dict[str, float],
+        Field(description="weight of each label's rows; balanced: rows / (labels x its rows)"),
     ] = "none",
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     seed: Annotated[int, Field(ge=0, description="of weights, dropout and order of rows")] = 0,
@@ -88,7 +102,9 @@ def trainer(
     steps_per_call: Annotated[int, Field(gt=0, description="training steps in one call of the compiled function")] = 1,
     jit_compile: Annotated[bool, Field(description="compile the step with XLA")] = False,
     strategy: Recorded[
-        Annotated[Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")]
+        Annotated[
+            Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")
+        ]
     ] = "auto",
     cpu_devices: Recorded[Annotated[int, Field(gt=0, description="logical CPU devices for mirrored without GPUs")]] = 1,
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
@@ -200,7 +216,9 @@ class _batches:
                 yield self.store.gather(rows, call.length)
 
 
-def _save(model: Model, trained: Any, family: Any, task: Any, tokenizer: Any, labels: list[str], max_tokens: int, pairs: bool) -> None:
+def _save(
+    model: Model, trained: Any, family: Any, task: Any, tokenizer: Any, labels: list[str], max_tokens: int, pairs: bool
+) -> None:
     """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
     import numpy as np
 

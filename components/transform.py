@@ -22,7 +22,9 @@ def transform(
     runtime: Runtime,
     *,
     task: Shared[str],
-    max_tokens: Annotated[int, Field(gt=2, description="longest row a model reads, special tokens included; longer texts are cut")] = 128,
+    max_tokens: Annotated[
+        int, Field(gt=2, description="longest row a model reads, special tokens included; longer texts are cut")
+    ] = 128,
 ) -> None:
     """Tokenises every split and records token lengths, cuts and unknown words."""
     from components.beam import over_blocks
@@ -48,7 +50,9 @@ class _Lengths:
     unknown: int = 0
 
 
-def _transform_shard(shard: tuple[str, str], tokenizer: str, out: str, task: str, labels: tuple, max_tokens: int) -> dict:
+def _transform_shard(
+    shard: tuple[str, str], tokenizer: str, out: str, task: str, labels: tuple, max_tokens: int
+) -> dict:
     """Writes the token shard of one shard of examples. Runs in a worker."""
     import numpy as np
     import pyarrow.parquet as pq

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from components.example_gen import check_columns, plan_blocks
+from components.records import check_columns, plan_blocks
 from components.sources import find_files, find_spans
 from data.errors import ConfigError, did_you_mean
 from data.formats import format_for
@@ -25,7 +25,8 @@ def check_data(config: Config) -> list[str]:
         files = {plan.block.path for plan in plans}
         lines.append(f"{f'span {span}: ' if span else ''}{len(files)} file(s), {len(plans)} block(s) of data")
     family = config.sections["trainer"]["family"]
-    lines.append(f"task {config.task}, family {family['name']}, tokenizer {config.sections['tokenizer_gen']['kind'] or 'of the preset'}")
+    tokenizer = config.sections["tokenizer_gen"]["kind"] or "taken as published"
+    lines.append(f"task {config.task}, family {family['name']}, tokenizer {tokenizer}")
     lines.append("the config is right")
     return lines
 

@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 @app.command()
 def run(
     config: ConfigPath,
-    set: Sets = [],  # noqa: B006
+    set: Sets = [],
     home: Home = "runs",
     until: Annotated[str, typer.Option(help="stop after this stage")] = "",
     as_json: Json = False,
@@ -43,7 +43,7 @@ def run(
 
     from pipeline.config import load_config
     from pipeline.graph import STAGES
-    from pipeline.report import Screen, print_run
+    from pipeline.report import Screen, print_record
     from pipeline.runner import Run, locked
 
     checked = load_config(config, set)
@@ -59,13 +59,13 @@ def run(
         else:
             job.to(until)
     record = job.record()
-    print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_run(job)
+    print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
     if "served" in record and record["served"] is None:
         raise typer.Exit(NOT_GOOD_ENOUGH)
 
 
 @app.command()
-def check(config: ConfigPath, set: Sets = []) -> None:  # noqa: B006
+def check(config: ConfigPath, set: Sets = []) -> None:
     """Check CONFIG and the head of its data, without running anything."""
     from pipeline.check import check_data
     from pipeline.config import load_config
@@ -91,12 +91,12 @@ def new(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="a run (runs/NAME), served model or SavedModel", metavar="MODEL")],
-    text: Annotated[list[str], typer.Option(help="a text to answer; may be repeated")] = [],  # noqa: B006
-    text_pair: Annotated[list[str], typer.Option(help="the second text of each pair")] = [],  # noqa: B006
+    text: Annotated[list[str], typer.Option(help="a text to answer; may be repeated")] = [],
+    text_pair: Annotated[list[str], typer.Option(help="the second text of each pair")] = [],
     input: Annotated[str, typer.Option(help="file of texts, in any format that a config reads")] = "",
     output: Annotated[str, typer.Option(help="file for the answers, .jsonl or .parquet")] = "",
     format: Annotated[str, typer.Option(help="format of the input; by its extension if empty")] = "",
-    field: Annotated[list[str], typer.Option(metavar="FIELD=COLUMN", help="column a field is in")] = [],  # noqa: B006
+    field: Annotated[list[str], typer.Option(metavar="FIELD=COLUMN", help="column a field is in")] = [],
     flat: Annotated[bool, typer.Option(help="merge the prediction into the row; fails on a clash of keys")] = False,
 ) -> None:
     """Answer texts with an exported model, one JSON object a line."""
@@ -141,7 +141,7 @@ def show(
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app(args=args)

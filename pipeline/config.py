@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
-from components.example_gen import field_columns
+from components.records import field_columns
 from components.tokenizer_gen import check_options
 from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean

@@ -68,20 +68,16 @@ class Screen:
             self.told = now
 
 
-def print_run(job: Any) -> None:
-    """The closing table of stages, then what the evaluator found and where the model is served."""
-    print_record(job.record())
-
-
 def print_record(record: dict[str, Any]) -> None:
+    """The closing table of stages, then what the evaluator found and where the model is served."""
     console = Console()
     table = Table(box=None, pad_edge=False)
-    for column, justify in (("stage", "left"), ("span", "left"), ("seconds", "right"), ("", "left"), ("artifact", "left")):
-        table.add_column(column, justify=justify, no_wrap=column != "artifact", overflow="fold")
+    for column in ("stage", "span", "seconds", "", "artifact"):
+        table.add_column(column, justify="right" if column == "seconds" else "left", no_wrap=True)
     for stage, entries in record["stages"].items():
         for entry in entries:
             made = "cached" if entry["cached"] else "made"
-            table.add_row(stage, entry["span"], f"{entry['seconds']:.1f}", made, entry["artifact"])
+            table.add_row(stage, entry["span"], f"{entry['seconds']:.1f}", made, entry["fingerprint"])
     console.print(table)
     for line in summary(record):
         console.print(line, highlight=False, soft_wrap=True)

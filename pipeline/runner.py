@@ -125,7 +125,11 @@ class Run:
     def _inputs(self, node: Node, span: str) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
         for name, spec in node.stage.inputs.items():
-            found = [run.artifact for run in self.artifacts(node.inputs[name]) if not (node.by_span and run.span) or run.span == span]
+            found = [
+                run.artifact
+                for run in self.artifacts(node.inputs[name])
+                if not (node.by_span and run.span) or run.span == span
+            ]
             inputs[name] = found if spec.many else found[0] if found else None
         return inputs
 
@@ -160,7 +164,9 @@ def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: s
     """All that decides what the stage makes: its fingerprint is the hash of this."""
     stage = node.stage
     defaults = {name: info.default for name, info in stage.params.model_fields.items()}
-    counted = {n: v for n, v in params.items() if n not in stage.recorded and n not in stage.sources and v != defaults[n]}
+    counted = {
+        n: v for n, v in params.items() if n not in stage.recorded and n not in stage.sources and v != defaults[n]
+    }
     facts: dict[str, Any] = {"stage": stage.name, "version": stage.version, "params": counted, "inputs": {}}
     for name, value in inputs.items():
         artifacts = value if isinstance(value, list) else [value] if value else []

@@ -14,38 +14,44 @@ MAX_OCCURRENCES = 4_000_000  # the Rust trainers read one occurrence at a time, 
 
 
 def distinct(chunks):
-    """The distinct strings of an Arrow array (a list of str) and how often each occurs (<int64>)."""
+    """The distinct strings of an Arrow array, as another, and how often each occurs (<int64>)."""
     import pyarrow.compute as pc
 
     counted = pc.value_counts(chunks)
-    return counted.field("values").to_pylist(), counted.field("counts").to_numpy()
+    return counted.field("values"), counted.field("counts").to_numpy()
 
 
-def distinct_chunks(texts: Sequence[str]):
-    """The distinct parts of the texts between spaces, and how often each occurs.
+def distinct_between_spaces(texts: Sequence[str]):
+    """Texts (an Arrow array) that hold each distinct part between spaces once, and how often their parts occur (<int64>).
 
-    Tokens of words never cross a space, so whatever is slow needs to see each chunk only once.
+    For tokens that never cross a space: what is slow sees each part once, and few long texts, since
+    all parts that occur equally often are in one.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return distinct(pc.list_flatten(pc.split_pattern(pa.array(texts, pa.string()), " ")))
+    parts, times = distinct(pc.list_flatten(pc.split_pattern(pa.array(texts, pa.string()), " ")))
+    order = np.argsort(times, kind="stable")
+    times, first = np.unique(times[order], return_index=True)
+    groups = pa.ListArray.from_arrays(np.append(first, len(order)).astype(np.int32), parts.take(order))
+    return pc.binary_join(groups, " "), times
 
 
-def count_tokens(chunks: Sequence[str], times, tokens: Callable) -> Counter[str]:
-    """Counts the tokens of chunks that occur `times` <int64> times.
+def count_tokens(texts, times, tokens: Callable) -> Counter[str]:
+    """Counts the tokens of texts (an Arrow array) that occur `times` <int64> times.
 
     tokens: a function from tf.string [N] to a RaggedTensor of strings [N, None].
     """
     import numpy as np
     import tensorflow as tf
 
-    found = tokens(tf.constant(chunks, tf.string, shape=[len(chunks)]))
+    found = tokens(tf.constant(texts.to_pylist(), tf.string, shape=[len(texts)]))
+    distinct, place = tf.unique(found.flat_values)
     weights = np.repeat(times, found.row_lengths().numpy())
-    counts: dict[bytes, int] = {}
-    for token, weight in zip(found.flat_values.numpy().tolist(), weights.tolist(), strict=True):
-        counts[token] = counts.get(token, 0) + weight
-    return Counter({token.decode(): n for token, n in counts.items() if token})
+    counts = np.bincount(place.numpy(), weights, minlength=len(distinct)).astype(np.int64)  # exact below 2^53
+    named = zip(distinct.numpy().tolist(), counts.tolist(), strict=True)
+    return Counter({token.decode(): n for token, n in named if token})
 
 
 def most_frequent(counts: Mapping[str, int], limit: int) -> list[str]:

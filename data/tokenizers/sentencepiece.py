@@ -34,12 +34,12 @@ class SentencePiece(GraphTokenizer):
 
     @classmethod
     def count(cls, texts: Sequence[str], *, model_type: str = "unigram") -> Counter[str]:
-        counts: Counter[str] = Counter()
-        chunks, times = learning.distinct_chunks(texts)
-        for chunk, n in zip(chunks, times.tolist(), strict=True):
-            for word in chunk.split():
-                counts[word] += n
-        return counts
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        words = pc.list_flatten(pc.utf8_split_whitespace(pa.array(texts, pa.string())))
+        words, times = learning.distinct(words.filter(pc.not_equal(words, "")))
+        return Counter(dict(zip(words.to_pylist(), times.tolist(), strict=True)))
 
     @classmethod
     def learn(cls, counts: Mapping[str, int], *, vocabulary_size: int, model_type: str = "unigram") -> "SentencePiece":

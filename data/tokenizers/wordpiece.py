@@ -35,15 +35,16 @@ class WordPiece(GraphTokenizer):
         import tensorflow as tf
         import tensorflow_text
 
-        only_unknown = tensorflow_text.FastWordpieceTokenizer(["[UNK]", "a"], token_out_type=tf.int32)
+        pieces = ["[UNK]", "a"]  # so every word is one piece: the unknown, or "a"
+        splitter = tensorflow_text.FastWordpieceTokenizer(pieces, token_out_type=tf.int32)
 
         def words(texts):
             texts = _clean(texts, lowercase, strip_accents)
-            unknown, starts, ends = only_unknown.tokenize_with_offsets(texts)  # each is one word
+            unknown, starts, ends = splitter.tokenize_with_offsets(texts)
             source = tf.gather(texts, starts.value_rowids())
             return unknown.with_flat_values(tf.strings.substr(source, starts.flat_values, (ends - starts).flat_values))
 
-        return learning.count_tokens(*learning.distinct_chunks(texts), words)
+        return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 
     @classmethod
     def learn(

@@ -24,8 +24,10 @@ class Words(GraphTokenizer):
 
     @classmethod
     def count(cls, texts: Sequence[str], *, lowercase: bool = True) -> Counter[str]:
-        chunks, times = learning.distinct_chunks(texts)
-        return learning.count_tokens(chunks, times, lambda texts: _splitter().split(_separate(texts, lowercase)))
+        def words(texts):
+            return _splitter().split(_separate(texts, lowercase))
+
+        return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 
     @classmethod
     def learn(cls, counts: Mapping[str, int], *, vocabulary_size: int, lowercase: bool = True) -> "Words":

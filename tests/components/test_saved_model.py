@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 
 import pytest
 
@@ -77,13 +75,3 @@ def test_batches_hold_about_as_many_tokens_as_asked():
     assert [start for start, _ in batches[1:]] == [end for _, end in batches[:-1]] and batches[-1][1] == 1000
     padded = [(end - start) * min(64, sizes[end - 1] // 4 + 1) for start, end in batches]
     assert max(padded) <= 1024 and min(padded[1:-1]) > 900
-
-
-def test_a_model_loads_without_keras_and_tensorflow_text(saved):
-    code = (
-        "import sys; sys.modules['keras'] = sys.modules['tensorflow_text'] = None\n"
-        "from components.saved_model import load_exported\n"
-        f"print(load_exported({str(saved)!r}).answer({{'text': [b'good']}}, 16)['label'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "['good']", done.stderr[-2000:]

@@ -47,15 +47,24 @@ def test_every_problem_is_told_at_once():
         ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
         ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
         ({"tokenizer_gen": {"kind": "wordpeice"}}, "tokenizer_gen.kind: unknown tokenizer 'wordpeice'; did you mean"),
-        ({"tokenizer_gen": {"options": {"lowercas": True}}}, "tokenizer_gen.options.lowercas: words has no such option"),
+        (
+            {"tokenizer_gen": {"options": {"lowercas": True}}},
+            "tokenizer_gen.options.lowercas: words has no such option",
+        ),
         ({"evaluator": {"at_least": {"acuracy": 0.5}}}, "evaluator.at_least.acuracy: "),
         ({"evaluator": {"slices": ["author"]}}, "evaluator.slices: the examples have no 'author'"),
-        ({"example_gen": {"input": "a.csv", "fields": {"txt": "a"}}}, "example_gen.fields.txt: classification has no such field"),
+        (
+            {"example_gen": {"input": "a.csv", "fields": {"txt": "a"}}},
+            "example_gen.fields.txt: classification has no such field",
+        ),
         (
             {"trainer": {"family": {"name": "bert", "preset": "x"}}, "tokenizer_gen": {"kind": "bpe"}},
             "a preset brings its own tokenizer",
         ),
-        ({"tokenizer_gen": {"files": "v.txt", "vocabulary_size": 9}}, "tokenizer_gen.vocabulary_size: says how to learn"),
+        (
+            {"tokenizer_gen": {"files": "v.txt", "vocabulary_size": 9}},
+            "tokenizer_gen.vocabulary_size: says how to learn",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line_with_its_path(section, wanted):
@@ -66,7 +75,12 @@ def test_what_does_not_fit_is_one_line_with_its_path(section, wanted):
 def test_overrides_are_toml_or_text_and_reach_into_tables(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text('name = "t"\ntask = "classification"\n[example_gen]\ninput = "a.csv"\n[trainer]\nfamily = "lstm"\n')
-    sets = ["trainer.family.width=32", "trainer.epochs=3", "example_gen.input=b c.csv", "example_gen.fields={ text = 'x' }"]
+    sets = [
+        "trainer.family.width=32",
+        "trainer.epochs=3",
+        "example_gen.input=b c.csv",
+        "example_gen.fields={ text = 'x' }",
+    ]
     config = load_config(str(path), sets)
     assert config.sections["trainer"]["family"] == {"name": "lstm", "width": 32}
     assert config.sections["trainer"]["epochs"] == 3
