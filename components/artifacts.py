@@ -10,6 +10,8 @@ from typing import Any
 import xxhash
 from etils import epath
 
+import data.remote  # noqa: F401  (every stage and every worker comes by here: remote paths open as Python files)
+
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"  # inside an artifact that is not whole yet: checkpoints, kept over a crash
 

@@ -6,16 +6,19 @@ its own shard and returns a small summary; summaries are merged and come back th
 runner may be anywhere.
 """
 
+import contextlib
 import logging
-import os
 import pickle
+import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from etils import epath
 
 from components.base import Runtime
+from components.beam_options import is_local, make_pipeline
 from data.errors import ConfigError, DataError, StageError
 
 Summary = TypeVar("Summary")
@@ -37,103 +40,139 @@ def over_blocks(
     """Runs `work(block, *args)` for every block on the runner of `[beam]` and merges what it returns.
 
     work, merge: module-level functions, since workers may be other machines; merge is associative and
-      takes an empty iterable.
+      commutative, and takes an empty iterable.
     scratch: a place all workers can write, for the merged summary on its way back.
-    Raises DataError with everything the work raised it for, StageError when the runner fails.
+    Raises DataError with everything the work raised it for, StageError when the runner fails, ConfigError
+    when `[beam]` is wrong.
     """
-    import apache_beam as beam
-
+    pipeline = make_pipeline(runtime.beam)
+    if pipeline.runner.__class__.__name__ == "DataflowRunner" and "://" not in str(scratch):
+        raise ConfigError(f"beam.runner: DataflowRunner's workers cannot reach {scratch}; wanted --home gs://BUCKET/FOLDER")
     scratch.mkdir(parents=True, exist_ok=True)
     summary = scratch / f"{label}.pickle"
-    pipeline = beam.Pipeline(options=pipeline_options(runtime.beam))
-    (
-        pipeline
-        | f"{label}: blocks" >> beam.Create(list(blocks), reshuffle=True)
-        | f"{label}: work" >> beam.Map(_guarded, work, args).with_output_types(tuple[list, list])
-        | f"{label}: merge" >> beam.CombineGlobally(_merged, merge).with_output_types(tuple[list, list])
-        | f"{label}: summary" >> beam.Map(_write_summary, str(summary)).with_output_types(None)
-    )
-    with _progress(runtime, len(blocks)):
-        _run(pipeline, label)
-    (result,), errors = pickle.loads(summary.read_bytes())
+    local = is_local(runtime.beam)
+    build(pipeline, label, blocks, work, args, merge, str(summary), retried=not local)
+    with _telling(runtime, len(blocks)), _log_level(logging.CRITICAL if local else logging.INFO):
+        state = _run(pipeline, label)
+    try:
+        (result,), errors = pickle.loads(summary.read_bytes())
+    except FileNotFoundError:
+        raise StageError(f"{label}: the Beam runner said {state}, but its workers left no {summary}") from None
     summary.unlink()
+    if failures := sorted((error for error in errors if not isinstance(error, DataError)), key=str):
+        raise StageError(f"{label}: {failures[0]}") from failures[0]
     if errors:
-        raise DataError("\n".join(errors))
+        raise DataError("\n".join(sorted({str(error) for error in errors})))
     return result
 
 
-def pipeline_options(options: Mapping[str, Any]):
-    """Beam's options for `[beam]`: any runner's, unchanged; the local one named, threaded, a worker a core.
+def build(
+    pipeline: Any,
+    label: str,
+    blocks: Sequence[Any],
+    work: Callable,
+    args: tuple,
+    merge: Callable,
+    summary: str,
+    retried: bool,
+) -> None:
+    """Adds the pass to a pipeline; nothing is read or written until it runs.
 
-    The default DirectRunner would first try to download a runner binary, so it is never used.
+    summary: path of the pickled `([merged summary], errors)` that the last step writes.
+    retried: as in `_guarded`.
     """
-    from apache_beam.options.pipeline_options import PipelineOptions
+    import apache_beam as beam
 
-    options = dict(options)
-    runner = options.pop("runner", "DirectRunner")
-    if runner == "DirectRunner":
-        options.setdefault("direct_running_mode", "multi_threading")
-        options.setdefault("direct_num_workers", os.cpu_count())
-        runner = "FnApiRunner"
-    flags = [f"--runner={runner}"]
-    for key, value in options.items():
-        if value is True:
-            flags.append(f"--{key}")
-        elif value is not False:
-            flags += [f"--{key}={v}" for v in (value if isinstance(value, list) else [value])]
-    known = PipelineOptions(flags)
-    unknown = sorted(set(options) - set(known.get_all_options(drop_default=False)))
-    if unknown:
-        raise ConfigError(*(f"beam.{key}: no such option in Apache Beam" for key in unknown))
-    return known
+    (
+        pipeline
+        | f"{label}: blocks" >> beam.Create(list(blocks), reshuffle=True).with_output_types(Any)
+        | f"{label}: work" >> beam.Map(_guarded, work, args, retried).with_output_types(tuple[list, list])
+        | f"{label}: merge" >> beam.CombineGlobally(_merged, merge).with_output_types(tuple[list, list])
+        | f"{label}: summary" >> beam.Map(_write_summary, summary).with_output_types(None)
+    )
 
 
-def _guarded(block: Any, work: Callable[..., Summary], args: tuple) -> tuple[list[Summary], list[str]]:
-    """The summary of a block, or what is wrong with its data: as a value, since exceptions cross runners as text."""
+def _guarded(block: Any, work: Callable[..., Summary], args: tuple, retried: bool) -> tuple[list[Summary], list]:
+    """The summary of a block, or what is wrong with its data: as a value, since exceptions cross runners as text.
+
+    retried: the runner tries a block again that failed, so what is not the data's fault is left to it.
+    """
     global _done
     try:
         result = [work(block, *args)], []
     except DataError as error:
-        result = [], [str(error)]
+        result = [], [error]
+    except Exception as error:
+        if retried:
+            raise
+        failure = StageError(_reason(error))
+        failure.add_note(traceback.format_exc())
+        result = [], [failure]
     with _done_lock:
         _done += 1
     return result
 
 
-def _merged(results: Iterable[tuple[list, list[str]]], merge: Callable) -> tuple[list, list[str]]:
+def _merged(results: Iterable[tuple[list, list]], merge: Callable) -> tuple[list, list]:
     results = list(results)
     summaries = [summary for found, _ in results for summary in found]
-    return [merge(summaries)], sorted({error for _, errors in results for error in errors})
+    return [merge(summaries)], [error for _, errors in results for error in errors]
 
 
 def _write_summary(result: Any, path: str) -> None:
     epath.Path(path).write_bytes(pickle.dumps(result))
 
 
-def _run(pipeline, label: str) -> None:
-    # Beam logs whole tracebacks; the error that is raised holds the same text.
-    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+def _run(pipeline: Any, label: str) -> str:
+    """Runs the pipeline to its end and returns the runner's word for it."""
+    result = None
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        return str(result.wait_until_finish())
+    except KeyboardInterrupt:
+        if result is not None:  # a job left behind would go on writing, beside the next run's
+            result.cancel()
+        raise
     except Exception as error:
-        raise StageError(f"{label}: the Beam runner failed: {error}") from error
+        raise StageError(f"{label}: the Beam runner failed: {_reason(error)}") from error
 
 
-class _progress:
-    """Tells the runtime how many blocks are done, four times a second, while the runner blocks."""
+def _reason(error: Exception) -> str:
+    """The innermost exception and its place, without the traceback: a worker's is text inside the runner's own."""
+    text = "".join(traceback.format_exception(error))
+    *_, frame = re.finditer(r'File "(.+?)", line (\d+)', text)
+    said = re.search(r"\n(\S.*)", text[frame.end() :], re.DOTALL)
+    sentence = " ".join(said[1].split()).removeprefix("RuntimeError: ")  # Beam's wrapping
+    return f"{sentence} ({frame[1]}:{frame[2]})"
 
-    def __init__(self, runtime: Runtime, total: int):
-        self.runtime, self.total, self.stop = runtime, total, threading.Event()
 
-    def __enter__(self):
-        self.start = _done
-        self.thread = threading.Thread(target=self._tell, daemon=True)
-        self.thread.start()
+@contextlib.contextmanager
+def _log_level(level: int) -> Iterator[None]:
+    """Beam's log level for a while. Locally it would log whole tracebacks, which the error raised tells already;
+    elsewhere its log is where the job's address and state are."""
+    logger = logging.getLogger("apache_beam")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
-    def _tell(self):
-        while not self.stop.wait(0.25):
-            self.runtime.progress(_done - self.start, self.total)
 
-    def __exit__(self, *error):
-        self.stop.set()
-        self.thread.join()
+@contextlib.contextmanager
+def _telling(runtime: Runtime, total: int) -> Iterator[None]:
+    """Tells the runtime how many blocks are done, four times a second and at the end, while the runner blocks."""
+    start, stop = _done, threading.Event()
+
+    def tell() -> None:
+        while not stop.wait(0.25):
+            runtime.progress(_done - start, total)
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        runtime.progress(_done - start, total)

@@ -1,5 +1,6 @@
 """Any file of texts to Parquet shards of examples, split by hash; bad rows apart with a reason."""
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -86,20 +87,20 @@ def _read_block(plan: Plan, job: _Job) -> _Found:
     captured = next(iter(plan.captures.values()))
     columns = dict.fromkeys((*(c for _, c in job.fields), *job.keep, job.split_by))
     wanted = tuple(column for column in columns if column not in captured)
-    for batch in plan.reader.read(plan.block, wanted):
-        table = {name: batch.table.column(i) for i, name in enumerate(wanted)}
-        table |= {name: _captured(name, batch.paths, plan.captures) for name in captured}
-        rows, bad = _check_rows(table, job)
-        rejects += [tuple(reject) for reject in batch.rejects]
-        rejects += [(batch.paths[i], int(batch.lines[i]), why, _raw(table, i)) for i, why in bad]
-        for split, part in _split(rows, plan.shares):
-            found.rows[split] += len(part)
-            found.labels.update(
-                part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ()
-            )
-            _writer(writers, f"{job.out}/{split}/{plan.shard}.parquet", part.schema).write_table(part)
-    for writer in writers.values():
-        writer.close()
+    with contextlib.ExitStack() as files:
+        for batch in plan.reader.read(plan.block, wanted):
+            table = {name: batch.table.column(i) for i, name in enumerate(wanted)}
+            table |= {name: _captured(name, batch.paths, plan.captures) for name in captured}
+            rows, bad = _check_rows(table, job)
+            rejects += [tuple(reject) for reject in batch.rejects]
+            rejects += [(batch.paths[i], int(batch.lines[i]), why, _raw(table, i)) for i, why in bad]
+            for split, part in _split(rows, plan.shares):
+                found.rows[split] += len(part)
+                found.labels.update(
+                    part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ()
+                )
+                path = f"{job.out}/{split}/{plan.shard}.parquet"
+                _writer(writers, files, path, part.schema).write_table(part)
     found.rejected.update(re.sub(r"\d+", "N", reason) for _, _, reason, _ in rejects)
     _write_rejects(rejects, f"{job.out}/rejects/{plan.shard}.jsonl")
     return found
@@ -203,14 +204,16 @@ def _split(rows: Any, shares: dict[str, float]) -> Iterable[tuple[str, Any]]:
     return [(name, part) for name, part in parts if len(part)]
 
 
-def _writer(writers: dict[str, Any], path: str, columns: Any) -> Any:
+def _writer(writers: dict[str, Any], files: contextlib.ExitStack, path: str, columns: Any) -> Any:
     import pyarrow.parquet as pq
     from etils import epath
 
     if path not in writers:
         epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
         repeated = [name for name in columns.names if name not in (schema.KEY, schema.TEXT, schema.TEXT_PAIR)]
-        writers[path] = pq.ParquetWriter(path, columns, compression="lz4", use_dictionary=repeated)
+        file = files.enter_context(epath.Path(path).open("wb"))
+        writer = pq.ParquetWriter(file, columns, compression="lz4", use_dictionary=repeated)
+        writers[path] = files.enter_context(writer)
     return writers[path]
 
 

@@ -131,29 +131,26 @@ def check_schema(rows: Rows, shape: dict[str, Any]) -> Iterator[Anomaly]:
     if absent and rows.split == "train":
         yield rows.anomaly("warning", "absent label", f"no row of {', '.join(absent)}", "some of each of the schema's")
     for where, n in stats["duplicates"].items():
-        name = "duplicates" if where == "inside" else "duplicates_across_splits"
-        if n > tolerated[name] * rows.count:
-            what = (
-                "duplicates inside the split" if where == "inside" else f"rows that {where.removeprefix('in_')} has too"
-            )
-            yield rows.anomaly(
-                "warning", what, _share(n, rows.count), f"at most {tolerated[name]:.1%} (tolerated.{name})"
-            )
+        inside = where == "inside"
+        limit = "duplicates" if inside else "duplicates_across_splits"
+        if n > tolerated[limit] * rows.count:
+            what = "duplicates inside the split" if inside else f"rows that {where.removeprefix('in_')} has too"
+            yield rows.anomaly("warning", what, _share(n, rows.count), _at_most(tolerated[limit], f"tolerated.{limit}"))
 
 
 def _check_field(rows: Rows, name: str, field: dict[str, Any], tolerated: dict[str, float]) -> Iterator[Anomaly]:
     seen = rows.stats["fields"].get(name)
     missing = seen["missing"] if seen else rows.count
     if field["required"] and missing > tolerated["missing"] * rows.count:
-        wanted = f"at most {tolerated['missing']:.1%} of the rows without it (tolerated.missing)"
-        yield rows.anomaly("error", f"missing field '{name}'", f"{_share(missing, rows.count)} without it", wanted)
+        wanted = _at_most(tolerated["missing"], "tolerated.missing")
+        yield rows.anomaly("error", f"no '{name}'", _share(missing, rows.count), wanted)
     if seen and seen["type"] != field["type"]:
         yield rows.anomaly("error", f"type of '{name}'", seen["type"], field["type"])
     if not (text := rows.stats["texts"].get(name)):
         return
     if text["empty"] > tolerated["empty"] * rows.count:
-        got, wanted = _share(text["empty"], rows.count), f"at most {tolerated['empty']:.1%} (tolerated.empty)"
-        yield rows.anomaly("warning", f"'{name}' without a word", got, wanted)
+        wanted = _at_most(tolerated["empty"], "tolerated.empty")
+        yield rows.anomaly("warning", f"'{name}' without a word", _share(text["empty"], rows.count), wanted)
     for unit in ("characters", "words"):
         low, high = text[unit]["min"], text[unit]["max"]
         shortest, longest = field.get(unit, (low, high))
@@ -170,18 +167,20 @@ def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
     label, moved, error = label_shift(before, after)
     if moved > max(limits.label_shift, _SURE * error):
         old, new = (rows.stats["labels"].get(label, 0) / rows.count for rows in (before, after))
-        wanted = f"{old:.1%} as in {against}, give or take {limits.label_shift:.1%} (max_label_shift)"
-        yield after.anomaly("warning", f"share of label '{label}'", f"{new:.1%}", wanted)
+        wanted = f"{_percent(old)} as in {against}, give or take {_percent(limits.label_shift)} (max_label_shift)"
+        yield after.anomaly("warning", f"share of label '{label}'", _percent(new), wanted)
     for text in sorted(set(before.stats["texts"]) & set(after.stats["texts"])):
         old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
         error = math.hypot(old["deviation"] / math.sqrt(before.count), new["deviation"] / math.sqrt(after.count))
         if abs(new["mean"] - old["mean"]) > max(limits.length_shift * old["mean"], _SURE * error):
-            wanted = f"{old['mean']:.1f} as in {against}, give or take {limits.length_shift:.0%} (max_length_shift)"
+            wanted = (
+                f"{old['mean']:.1f} as in {against}, give or take {_percent(limits.length_shift)} (max_length_shift)"
+            )
             yield after.anomaly("warning", f"mean length of '{text}' in words", f"{new['mean']:.1f}", wanted)
     unknown = unknown_words(before, after)
     if unknown > limits.unknown_words:
-        wanted = f"at most {limits.unknown_words:.1%} (max_unknown_words)"
-        yield after.anomaly("warning", f"running words unknown to {against}", f"{unknown:.1%}", wanted)
+        wanted = _at_most(limits.unknown_words, "max_unknown_words")
+        yield after.anomaly("warning", f"running words unknown to {against}", _percent(unknown), wanted)
 
 
 def label_shift(before: Rows, after: Rows) -> tuple[str, float, float]:
@@ -237,4 +236,12 @@ def pool(parts: list[Rows]) -> Rows:
 
 
 def _share(n: int, rows: int) -> str:
-    return f"{n} of {rows} rows ({n / rows:.1%})"
+    return f"{n} of {rows} rows ({_percent(n / rows)})"
+
+
+def _at_most(share: float, limit: str) -> str:
+    return f"at most {_percent(share)} ({limit})"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"

@@ -87,7 +87,11 @@ def _golden_requests(examples: list[Examples], inputs: Sequence[str], rows: int)
             texts = {name: saved_model.as_bytes(table.column(name)) for name in inputs}
             requests.append((f"the first {len(table)} test rows", texts))
             break
-    odd = {"an empty text": b"", "bytes that are no UTF-8": b"\xff\xfe\x00 \xc3(", "a text of 20,000 words": b"word " * 20_000}
+    odd = {
+        "an empty text": b"",
+        "bytes that are no UTF-8": b"\xff\xfe\x00 \xc3(",
+        "a text of 20,000 words": b"word " * 20_000,
+    }
     return requests + [(name, dict.fromkeys(inputs, [text])) for name, text in odd.items()]
 
 
@@ -119,7 +123,9 @@ def _ask_child(directory: Any, requests: list[tuple[str, dict]]) -> dict[str, An
             [sys.executable, "-c", child], input=json.dumps(job), capture_output=True, text=True, timeout=PATIENCE
         )
     except subprocess.TimeoutExpired:
-        raise StageError(f"infra_validator: {directory} did not answer within {PATIENCE} s in a fresh process") from None
+        raise StageError(
+            f"infra_validator: {directory} did not answer within {PATIENCE} s in a fresh process"
+        ) from None
     if done.returncode:
         reason = " ".join(done.stderr.strip().splitlines()[-3:])
         raise StageError(f"infra_validator: a fresh process with {directory} ended with {done.returncode}: {reason}")

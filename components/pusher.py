@@ -23,7 +23,9 @@ def pusher(
     model: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9_-]*$", description="name to serve it under; the pipeline's name if empty")
     ] = "",
-    directory: Annotated[str, Field(description="where served models lie; `served` in the pipeline's home if empty")] = "",
+    directory: Annotated[
+        str, Field(description="where served models lie; `served` in the pipeline's home if empty")
+    ] = "",
 ) -> None:
     """Copies the SavedModel to the next version, unless it is not blessed or is served already."""
     home = pushed.path.parent.parent

@@ -16,10 +16,10 @@ from data.errors import ConfigError, did_you_mean
 
 INFERRED = """\
 # What the examples of this pipeline look like, inferred from every span seen so far.
-# To freeze it, copy this file beside your config, edit the copy and name it in the config:
+# To freeze it, copy this file, edit the copy and name it in the config (a path from the working directory):
 #     [schema_gen]
-#     frozen = "schema.toml"
-# From then on it is no longer inferred, and example_validator holds every span against your copy.
+#     frozen = "configs/schema.toml"
+# From then on nothing is inferred: example_validator holds every span against your copy.
 """
 FROZEN = """\
 # The frozen schema of this pipeline (schema_gen.frozen), as it was read, with its defaults filled in.

@@ -2,7 +2,8 @@
 
 `statistics.json` holds it for people and later stages; `words/<split>.parquet` (word, count) holds the commonest words
 of each split, highest count first, for comparing one span's words with another's. Neither depends on the order of the
-blocks or the number of workers.
+blocks or the number of workers. Every figure is exact, but for those of the vocabulary where its `dropped` is not 0:
+then it had more than `max_words` distinct words, the rarest were dropped, and the figures are lower bounds.
 """
 
 import itertools
@@ -42,18 +43,19 @@ def statistics_gen(
     """Counts every split of the examples."""
     from components.beam import over_blocks
 
-    scratch = statistics.scratch / "words"
+    scratch = statistics.scratch / "counts"
     blocks = [(split, path) for split in schema.SPLITS for path in examples.shards(split)]
     args = (str(scratch), max_words)
     found = over_blocks(runtime, "statistics_gen", blocks, count_shard, args, merge, statistics.scratch)
-    keys = {split: found.get(split, SplitCounts()).all_keys() for split in schema.SPLITS}
-    span, splits = examples.properties.get("span", ""), {}
+    span, splits, keys = examples.properties.get("span", ""), {}, {}
     for split in schema.SPLITS:
         counts, vocabulary = found.get(split, SplitCounts()), Vocabulary(max_words)
-        for shard in examples.shards(split):
-            vocabulary.add(_read(_words_path(scratch, shard)))
+        shards = examples.shards(split)
+        for shard in shards:
+            vocabulary.add(_read(_beside(scratch, shard, "words")))
         words = vocabulary.merged()
         _write(commonest(words, vocabulary_words), statistics.path / "words" / f"{split}.parquet")
+        keys[split] = _all_keys([_beside(scratch, shard, "keys") for shard in shards])
         splits[split] = {
             "rows": counts.rows,
             "weight": math.fsum(counts.weights),
@@ -74,9 +76,8 @@ def statistics_gen(
 
 @dataclass
 class SplitCounts:
-    """What blocks of one split add up to. Arrays and numbers only; the words go through files (see count_shard).
+    """What blocks of one split add up to, small whatever the rows; words and keys go through files (count_shard).
 
-    keys: <int64>[rows of a block] each, equal for equal examples: 8 bytes a row are held until the end.
     weights: one number a block, added up exactly at the end, so that their order does not show.
     histograms: (values <int64>[n], counts <int64>[n]) by (text, what) and, for code points, by ("", "codes").
     """
@@ -85,7 +86,6 @@ class SplitCounts:
     present: Counter = field(default_factory=Counter)  # rows that have the field
     types: set[tuple[str, str]] = field(default_factory=set)  # (field, type)
     labels: Counter = field(default_factory=Counter)
-    keys: list[Any] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     histograms: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)
     dropped_words: int = 0
@@ -104,59 +104,57 @@ class SplitCounts:
         self.present.update(other.present)
         self.types |= other.types
         self.labels.update(other.labels)
-        self.keys += other.keys
         self.weights += other.weights
         self.dropped_words += other.dropped_words
         for name, (values, counts) in other.histograms.items():
             self.add_histogram(name, values, counts)
 
-    def all_keys(self) -> Any:
-        import numpy as np
-
-        return np.concatenate([np.empty(0, np.int64), *self.keys])
-
 
 def count_shard(block: tuple[str, str], scratch: str, max_words: int) -> dict[str, SplitCounts]:
     """Counts one Parquet shard of a split. Runs in a worker.
 
-    Its words go to a file below `scratch`: merged in the order of the shards' names, they are pruned in the same way
-    whatever the workers.
+    Words and keys go to files below `scratch`. The words are merged in the order of the shards' names, so they are
+    pruned in the same way whatever the workers; and what goes through Beam is held about ten times over.
     """
     import numpy as np
+    import pyarrow as pa
     import pyarrow.parquet as pq
     from etils import epath
 
     split, path = block
-    total, slices, codes = SplitCounts(), Vocabulary(max_words), np.zeros(0x110000, np.int64)
+    total, keys = SplitCounts(), [np.empty(0, np.int64)]
+    slices, codes = Vocabulary(max_words), np.zeros(0x110000, np.int64)
     with epath.Path(path).open("rb") as file:
         for batch in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, use_threads=False):
-            _count_fields(batch, total)
-            for name in (name for name in TEXTS if name in batch.schema.names):
-                texts = count_texts(batch.column(name))
+            columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            _count_fields(columns, total)
+            keys.append(_identities(columns))
+            for name in (name for name in TEXTS if name in columns):
+                texts = count_texts(columns[name])
                 total.add_histogram((name, "characters"), *np.unique(texts.characters, return_counts=True))
                 total.add_histogram((name, "words"), *np.unique(texts.words, return_counts=True))
                 codes[: len(texts.codes)] += texts.codes
                 slices.add(texts.slices)
     used = np.flatnonzero(codes)
     total.add_histogram(("", "codes"), used, codes[used])
-    total.keys, total.weights = [total.all_keys()], [math.fsum(total.weights)]
-    _write(normalised(slices.merged()), _words_path(epath.Path(scratch), path))
+    total.weights = [math.fsum(total.weights)]
+    _write(normalised(slices.merged()), _beside(epath.Path(scratch), path, "words"))
+    _write(pa.table({"key": np.concatenate(keys)}), _beside(epath.Path(scratch), path, "keys"))
     total.dropped_words = slices.dropped
     return {split: total}
 
 
-def _count_fields(batch: Any, total: SplitCounts) -> None:
-    """Rows, fields, labels, keys and weights of a batch."""
+def _count_fields(columns: Mapping[str, Any], total: SplitCounts) -> None:
+    """Rows, fields, labels and weights of a batch."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    total.rows += len(batch)
+    rows = len(columns[schema.KEY])
+    total.rows += rows
     for name, column in columns.items():
         total.present[name] += len(column) - column.null_count
         total.types.add((name, "list<string>" if pa.types.is_list(column.type) else str(column.type)))
-    total.keys.append(_identities(columns))
-    total.weights.append(pc.sum(columns[schema.WEIGHT]).as_py() or 0 if schema.WEIGHT in columns else len(batch))
+    total.weights.append(pc.sum(columns[schema.WEIGHT]).as_py() or 0 if schema.WEIGHT in columns else rows)
     if (labels := columns.get(schema.LABEL)) is not None:
         labels = pc.list_flatten(labels) if pa.types.is_list(labels.type) else labels
         for entry in pc.value_counts(labels.drop_null()).to_pylist():
@@ -226,12 +224,16 @@ def _describe_characters(codes: Iterable[int], counts: Iterable[int]) -> dict[st
 
 
 def _duplicates(split: str, keys: Mapping[str, Any]) -> dict[str, int]:
-    """Rows beyond the first of each example inside the split, and rows that an earlier split has too."""
-    import numpy as np
+    """Rows beyond the first of each example inside the split, and rows that an earlier split has too.
 
-    earlier = schema.SPLITS[: schema.SPLITS.index(split)]
-    inside = len(keys[split]) - len(np.unique(keys[split]))
-    return {"inside": inside} | {f"in_{name}": int(np.isin(keys[split], keys[name]).sum()) for name in earlier}
+    The keys of each split are sorted: searching them costs a hundredth of np.unique and np.isin.
+    """
+    mine, counts = keys[split], {}
+    counts["inside"] = int((mine[1:] == mine[:-1]).sum())
+    for name in schema.SPLITS[: schema.SPLITS.index(split)]:
+        found = keys[name].searchsorted(mine, "right") > keys[name].searchsorted(mine, "left")
+        counts[f"in_{name}"] = int(found.sum())
+    return counts
 
 
 def _shares(counts: Counter) -> dict[str, float]:
@@ -243,8 +245,16 @@ def _round(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _words_path(scratch: Any, shard: str) -> Any:
-    return scratch / "-".join(shard.split("/")[-2:])
+def _beside(scratch: Any, shard: str, what: str) -> Any:
+    """Where the words or the keys of a shard lie until the end of the stage."""
+    return scratch / what / "-".join(shard.split("/")[-2:])
+
+
+def _all_keys(paths: list[Any]) -> Any:
+    """<int64>[rows of a split], sorted: 8 bytes a row, held to the end of the stage."""
+    import numpy as np
+
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(_read(path).column("key").to_numpy() for path in paths)]))
 
 
 def _read(path: Any) -> Any:

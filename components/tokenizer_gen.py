@@ -63,13 +63,15 @@ def _count(
 
 def _count_shard(shard: str, kind: type, options: dict) -> Counter:
     import pyarrow.parquet as pq
+    from etils import epath
 
     counts: Counter = Counter()
-    file = pq.ParquetFile(shard)
-    columns = [c for c in (schema.TEXT, schema.TEXT_PAIR) if c in file.schema_arrow.names]
-    for batch in file.iter_batches(8192, columns=columns):
-        for column in columns:
-            counts.update(kind.count(batch.column(column).to_pylist(), **options))
+    with epath.Path(shard).open("rb") as opened:
+        file = pq.ParquetFile(opened)
+        columns = [c for c in (schema.TEXT, schema.TEXT_PAIR) if c in file.schema_arrow.names]
+        for batch in file.iter_batches(8192, columns=columns):
+            for column in columns:
+                counts.update(kind.count(batch.column(column).to_pylist(), **options))
     return counts
 
 

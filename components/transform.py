@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -59,25 +58,18 @@ def _transform_shard(
     from etils import epath
 
     from data.store import write_shard
+    from data.tokenizers import load_tokenizer
     from models.tasks import TASKS
 
     split, path = shard
     target = epath.Path(out) / split / (epath.Path(path).stem + ".arrow")
     target.parent.mkdir(parents=True, exist_ok=True)
     lengths = _Lengths(np.zeros(max_tokens + 1, np.int64))
-    file = pq.ParquetFile(path)
-    batches = file.iter_batches(BATCH_ROWS)
-    encoder, spec = _tokenizer(tokenizer), TASKS[task]()
-    write_shard(target, (_records(batch, encoder, spec, labels, max_tokens, lengths) for batch in batches))
+    encoder, spec = load_tokenizer(tokenizer), TASKS[task]()
+    with epath.Path(path).open("rb") as file:
+        batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS)
+        write_shard(target, (_records(batch, encoder, spec, labels, max_tokens, lengths) for batch in batches))
     return {split: lengths}
-
-
-@lru_cache(maxsize=2)
-def _tokenizer(directory: str) -> Any:
-    """The tokenizer, loaded once a process: its tables and traces are shared by a worker's threads."""
-    from data.tokenizers import load_tokenizer
-
-    return load_tokenizer(directory)
 
 
 def _records(examples: Any, tokenizer: Any, task: Any, labels: tuple, max_tokens: int, lengths: _Lengths) -> Any:

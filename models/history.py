@@ -2,6 +2,7 @@
 
 import csv
 import io
+from functools import cached_property
 from pathlib import Path
 
 import tensorflow as tf
@@ -13,12 +14,16 @@ class HistoryFiles:
 
     def __init__(self, directory: str | Path | None):
         self._directory = None if directory is None else epath.Path(directory)
-        self._events = None if directory is None else tf.summary.create_file_writer(str(directory))
+
+    @cached_property
+    def _events(self) -> tf.summary.SummaryWriter:
+        return tf.summary.create_file_writer(str(self._directory))
 
     def write(self, history: list[dict[str, float]]) -> None:
         """Writes the CSV anew, so that a resumed run has each epoch once, and the last epoch's events."""
         if self._directory is None:
             return
+        self._directory.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
         table = csv.DictWriter(text, list(history[-1]), lineterminator="\n")
         table.writeheader()

@@ -88,7 +88,7 @@ def train(
 
 @dataclass
 class _Position:
-    """Where a run is; with the arrays of `_Run.arrays`, all that a checkpoint holds."""
+    """Where a run is; with weights and optimizer, all that a checkpoint holds."""
 
     epoch: int = 0  # finished
     call: int = 0  # finished, of the epoch under way
@@ -159,9 +159,9 @@ class _Run:
         loss, weight, _, bad = self.totals.numpy()
         if bad >= 0:
             raise StageError(
-                f"trainer, epoch {self.at.epoch + 1}, step {bad:.0f} of {self.plan.steps}: got a loss that is not finite; "
-                f"wanted a number; lower optimizer.learning_rate (now {self.rate():g}) or add optimizer.warmup, and "
-                f"try precision = 'float32' (now {self.training.precision!r})"
+                f"trainer, epoch {self.at.epoch + 1}, step {bad:.0f} of {self.plan.steps}: got a loss that is not "
+                f"finite; wanted a number; lower optimizer.learning_rate (now {self.rate():g}), lengthen "
+                f"optimizer.warmup, or try precision = 'float32' (now {self.training.precision!r})"
             )
         return float(loss / max(weight, np.finfo(np.float32).tiny))
 
@@ -228,7 +228,9 @@ def _check(training: Training, strategy: tf.distribute.Strategy, train_store: To
     for name, store in (("train", train_store), ("valid", valid_store)):
         if store is not None and not len(store):
             dropped = f"{sum(store.dropped.values())} rows of unknown label were dropped"
-            raise DataError(f"trainer: got no rows in split '{name}' ({dropped}); wanted at least one; check the labels")
+            raise DataError(
+                f"trainer: got no rows in split '{name}' ({dropped}); wanted at least one; check the labels"
+            )
     if valid_store is None and training.early_stopping is not None:
         raise ConfigError("trainer.early_stopping: got no valid split to watch; wanted one; set example_gen.splits")
     if training.jit_compile and strategy.num_replicas_in_sync > 1:

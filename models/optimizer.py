@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules: a frozen spec, built into a Keras optimizer."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,25 +12,23 @@ NOT_DECAYED = {"bias", "gamma", "beta", "scale"}  # names of biases and normalis
 
 
 class Optimizer(BaseModel):
-    """How weights are updated.
+    """How weights are updated, and how far.
 
-    name: adamw decays weights apart from the gradient (Loshchilov and Hutter 2019), never biases or
-      normalisation weights; adafactor (Shazeer and Stern 2018) keeps one row and column of moments a matrix.
-    schedule: after the warm-up, constant; linear or cosine to 0 at the last step; or inverse_sqrt,
-      falling with the square root of the step (Vaswani et al. 2017, equation 3).
-    warmup: steps over which the rate rises from 0 to learning_rate; below 1, a share of all steps.
-    clip_norm: the gradient of all weights together, summed over replicas, is scaled down to this norm.
+    adamw decays weights apart from the gradient (Loshchilov and Hutter 2019), adafactor keeps one row and one
+    column of moments a matrix (Shazeer and Stern 2018), inverse_sqrt is equation 3 of Vaswani et al. 2017.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["adam", "adamw", "sgd", "adafactor", "rmsprop", "adagrad"] = "adamw"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01  # of adamw; the others have none
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9  # of sgd and rmsprop; beta_1 of adam and adamw
-    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"
-    warmup: Annotated[float, Field(ge=0)] = 0
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    name: Literal["adam", "adamw", "sgd", "adafactor", "rmsprop", "adagrad"] = Field("adamw", description="the rule")
+    learning_rate: float = Field(1e-3, gt=0, description="the highest rate, reached after the warm-up")
+    weight_decay: float = Field(0.01, ge=0, description="of adamw; biases and normalisation weights are left alone")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop; beta_1 of adam and adamw")
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
+        "constant", description="after the warm-up: linear and cosine fall to 0 at the last step"
+    )
+    warmup: float = Field(0, ge=0, description="steps over which the rate rises from 0; below 1, a share of all steps")
+    clip_norm: float | None = Field(1.0, gt=0, description="most that the norm of all gradients together may be")
 
     def build(self, weights: list["keras.Variable"], steps: int, loss_scaling: bool = False) -> "keras.Optimizer":
         """A Keras optimizer of these weights for a run of `steps` steps, made in the scope of the run's strategy.
@@ -66,7 +64,7 @@ class Optimizer(BaseModel):
 
 
 def schedule(kind: str, peak: float, warmup: int, steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":
-    """Learning rate by step: `peak` * (step + 1) / warmup at first, then as `Optimizer.schedule` says."""
+    """Learning rate by step: rises by `peak` / `warmup` a step, then goes as `Optimizer.schedule` says."""
     import keras
     from keras import ops
 

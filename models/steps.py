@@ -96,7 +96,8 @@ def evaluate(
             outputs = function({name: value[n] for name, value in batch.items()})
             here = call.rows[n] >= 0
             for kept, output in zip((logits, losses), outputs, strict=True):
-                kept.append(np.concatenate([part.numpy() for part in strategy.experimental_local_results(output)])[here])
+                parts = strategy.experimental_local_results(output)
+                kept.append(np.concatenate([part.numpy() for part in parts])[here])
             scalars = {name: value[n].numpy() for name, value in batch.items() if value.shape.rank == 3}
             batches.append({name: value.reshape(-1)[here] for name, value in scalars.items()})
     rows = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

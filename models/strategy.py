@@ -1,4 +1,4 @@
-"""Devices: the `tf.distribute` strategy a run trains under, and its numeric precision.
+"""Devices: the `tf.distribute` strategy a run trains under.
 
 One of the three named places that read the environment (TF_CONFIG, TPU_NAME).
 """
@@ -101,7 +101,9 @@ def _cluster() -> dict[str, list[str]]:
         cluster = json.loads(text or "{}").get("cluster", {})
         return {job: list(cluster[job]) for job in ("chief", "worker") if cluster.get(job)}
     except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(f"TF_CONFIG: got {text!r} ({error}); wanted a JSON object with 'cluster' and 'task'") from None
+        raise ConfigError(
+            f"TF_CONFIG: got {text!r} ({error}); wanted a JSON object with 'cluster' and 'task'"
+        ) from None
 
 
 def _workers(strategy: tf.distribute.Strategy) -> int:

@@ -93,7 +93,7 @@ class Format(BaseModel):
         """
 
     def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
-        """As `read`, with each row as it was: all its keys, their values of their own types where a format has types."""
+        """As `read`, with each row as it was: all its keys, values of their own types where a format has types."""
         every = dict.fromkeys((*(block.columns or self.columns(block.path)), *columns))
         for batch in self.read(block, tuple(every)):
             yield batch, batch.table.to_pylist()

@@ -34,9 +34,11 @@ class BigQuery(Format):
 
     def read(self, block: Block, columns: tuple[str, ...]) -> Iterator[Batch]:
         check_columns(block.path, columns, block.columns)
-        line = block.line
-        for page in read_client(block.path).read_rows(block.files[0]).rows().pages:
-            whole = page.to_arrow()
+        line, schema = block.line, None
+        for message in read_client(block.path).read_rows(block.files[0]):
+            schema = schema or _schema(message)  # only the first message is sure to hold it
+            data = pa.py_buffer(message.arrow_record_batch.serialized_record_batch)
+            whole = pa.ipc.read_record_batch(data, schema)
             for at in range(0, len(whole), BATCH_ROWS):
                 batch = whole.slice(at, BATCH_ROWS)
                 arrays = [_text_column(block.path, batch, name) for name in columns]
@@ -100,8 +102,9 @@ def _with_credentials(path: str, make: Any) -> Any:
         raise DataError(f"{path}: no credentials for BigQuery; gcloud auth application-default login") from error
 
 
-def _schema(session: Any) -> pa.Schema:
-    return pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+def _schema(message: Any) -> pa.Schema:
+    """Of a read session, or of the first message of a stream."""
+    return pa.ipc.read_schema(pa.py_buffer(message.arrow_schema.serialized_schema))
 
 
 def _text_column(path: str, batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -116,8 +116,9 @@ class Csv(LineFormat):
         feed = iter(raw)
         lines = (line.decode(self.encoding, "surrogateescape") for line in feed)
         quoted = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        plain = (_split(line, self.delimiter) for line in lines)
         try:
-            names = next(filter(None, quoted if self.quoting else (_split(line, self.delimiter) for line in lines)), None)
+            names = next(filter(None, quoted if self.quoting else plain), None)
         except csv.Error as error:
             raise DataError(f"{path}: the header breaks the rules of quoting ({error})") from error
         if names is None:
@@ -184,8 +185,8 @@ def _last_record_end(buffer: bytes, delimiter: str) -> int:
 def _patterns(delimiter: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
     """As many sound fields as there are; a record to its line end; a record that the data's end cuts."""
     edge = b"[" + re.escape(delimiter) + rb"\n]"
-    opened = rb'(?:\A|(?<=' + edge + rb'))"[^"]*(?:""[^"]*)*'
-    plain = rb'(?!\A)(?<!' + edge + rb')"'
+    opened = rb"(?:\A|(?<=" + edge + rb'))"[^"]*(?:""[^"]*)*'
+    plain = rb"(?!\A)(?<!" + edge + rb')"'
     quotes = b"(?:" + plain + b"|" + opened + b'"(?=' + edge + rb"|\r\n))"
     record = b'[^"\n]*(?:' + quotes + b'[^"\n]*)*'
     fields, unfinished = b'(?:[^"]+|' + quotes + b")*", record + b"(?:" + opened + b'(?:"\r?)?)?' + rb"\Z"

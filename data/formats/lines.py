@@ -84,7 +84,7 @@ class LineFormat(Format):
                 if not size and want > RECORD_BYTES:
                     size, lines = want + _skip_line(file), 1
                 if not size:
-                    want += block_bytes
+                    want *= 2
                     continue
                 blocks.append(rest._replace(end=rest.start + size))
                 rest, want = rest._replace(start=rest.start + size, line=rest.line + lines), block_bytes

@@ -17,8 +17,8 @@ TEXT, TEXTS = pa.string(), pa.list_(pa.string())
 def rejected(path: str, line: int, reason: str, raw: str | bytes = "") -> Reject:
     """A Reject whose raw text is cut, and printable whatever bytes the row held."""
     raw = raw[: 4 * RAW_CHARACTERS]
-    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
-    return Reject(path, line, reason, text.encode("utf-8", "backslashreplace").decode()[:RAW_CHARACTERS].rstrip("\r\n"))
+    data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape")
+    return Reject(path, line, reason, data.decode("utf-8", "backslashreplace")[:RAW_CHARACTERS].rstrip("\r\n"))
 
 
 def check_columns(path: str, wanted: Sequence[str], offered: Sequence[str], nested: bool = False) -> None:

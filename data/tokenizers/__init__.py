@@ -44,13 +44,13 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
 def from_files(path: str | Path, **options: Any) -> Tokenizer:
     """The tokenizer of published files: a file, or a folder of them (see published.py), or one saved here.
 
-    options are those of the kind's `learn`; what is not given follows the files.
+    options are those of the kind's `count` and `learn`; what is not given follows the files.
     Raises ConfigError when there are no such files, or they want what is not offered here.
     """
     if (epath.Path(path) / DESCRIPTION).exists() and not options:
         return load_tokenizer(path)
     kind, arguments = published.read(path)
-    known = [name for name in inspect.signature(TOKENIZERS[kind].learn).parameters if name not in _OF_LEARNING]
+    known = list(inspect.signature(TOKENIZERS[kind].count).parameters)[1:]
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ConfigError(*(f"{path}: {kind} has no option '{name}'{did_you_mean(name, known)}" for name in unknown))

@@ -27,7 +27,7 @@ from data.tokenizers.graph import GraphTokenizer, described
 
 SPACES = r"\t-\r \x{85}\p{Z}"  # Unicode's White_Space, for a character class
 # GPT-2's pattern without its look-ahead, which RE2 lacks: `END_OF_SPACES` does its work.
-WORD = rf"'s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}+| ?\p{{N}}+| ?[^{SPACES}\p{{L}}\p{{N}}]+|[{SPACES}]+"  # any character is in one
+WORD = rf"'s|'t|'re|'ve|'m|'ll|'d| ?\p{{L}}+| ?\p{{N}}+| ?[^{SPACES}\p{{L}}\p{{N}}]+|[{SPACES}]+"
 END_OF_SPACES = rf"([{SPACES}]+)([{SPACES}][^{SPACES}])"  # the last of several spaces goes with what follows
 PREFIX = (r"\A([^ ])", r" \1")  # what it replaces, with what
 CUT = b"\xff"  # in no UTF-8 text

@@ -151,8 +151,8 @@ def _to_characters(starts, ends, lengths):
     first = tf.gather(lengths.row_starts(), rows)  # the row's characters, numbered through all rows
     last = tf.gather(lengths.row_limits(), rows)
     base = tf.gather(tf.concat([[0], byte_ends], 0), first)
-    start = tf.searchsorted(byte_ends, base + starts.flat_values, side="right", out_type=tf.int64)
-    limit = base + ends.flat_values
+    start = tf.searchsorted(byte_ends, base + tf.cast(starts.flat_values, tf.int32), side="right", out_type=tf.int64)
+    limit = base + tf.cast(ends.flat_values, tf.int32)
     within = tf.searchsorted(byte_ends, limit, side="left", out_type=tf.int64) + 1
     dropped = tf.searchsorted(byte_ends, limit, side="right", out_type=tf.int64)
     end = tf.minimum(tf.maximum(within, dropped), last)

@@ -22,10 +22,10 @@ def distinct(chunks):
 
 
 def distinct_between_spaces(texts: Sequence[str]):
-    """Texts (an Arrow array) that hold each distinct part between spaces once, and how often their parts occur (<int64>).
+    """Each distinct part between spaces once, in as few texts as can be: an Arrow array, and how
+    often the parts of each of its texts occur (<int64>).
 
-    For tokens that never cross a space: what is slow sees each part once, and few long texts, since
-    all parts that occur equally often are in one.
+    For tokens that never cross a space. What is slow then sees each part once, and few long texts.
     """
     import numpy as np
     import pyarrow as pa

@@ -14,6 +14,7 @@ of lower-case text, it is if no piece has a capital; accents are kept unless a f
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,12 +90,10 @@ def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Argu
             return "sentencepiece", _sentencepiece(file)
         case ".json":
             content = _json(file)
-            if "model" in content:
+            if isinstance(content.get("model"), dict):  # a vocabulary may hold the word "model"
                 return _hugging_face(file, content)
-            merges = file.with_name(
-                file.name.replace("vocabulary.json", "merges.txt").replace("vocab.json", "merges.txt")
-            )
-            if not merges.exists() or merges == file:
+            merges = file.with_name(re.sub(r"vocab(ulary)?\.json$", "merges.txt", file.name))
+            if merges == file or not merges.exists():
                 raise ConfigError(f"{file}: got a vocabulary without merges; wanted {merges.name} beside it")
             lines = _lines(merges)
             return "bpe", _bpe(file, content, lines[lines[0].startswith("#version") :], settings)
@@ -108,9 +107,7 @@ def _wordpiece(file: epath.Path, vocabulary: Sequence[str], settings: Mapping[st
     inside = settings.get("suffix_indicator", "##")
     if inside != "##":
         raise ConfigError(f"{file}: got pieces inside words marked with '{inside}'; wanted '##'")
-    ordinary = "".join(
-        piece for i, piece in enumerate(vocabulary) if i not in special.ids and not piece.startswith("[")
-    )
+    ordinary = "".join(piece for piece in vocabulary if not piece.startswith(("[", "<")))  # not [unused1] and the like
     lowercase = settings.get("lowercase")
     options = {
         "lowercase": ordinary == ordinary.lower() if lowercase is None else lowercase,
@@ -135,38 +132,34 @@ def _sentencepiece(file: epath.Path) -> Arguments:
         raise ConfigError(f"{file}: not a SentencePiece model ({error})") from error
     pieces = processor.id_to_piece(list(range(processor.vocab_size())))
     beside = file.parent / "tokenizer.json"
-    if beside.exists() and "model" in (content := _json(beside)):
-        others = content["model"]["vocab"]
-        others = [piece for piece, _ in others] if isinstance(others, list) else sorted(others, key=others.__getitem__)
-        if others[: len(pieces)] != pieces:
+    if beside.exists() and isinstance((content := _json(beside)).get("model"), dict):
+        theirs = content["model"]["vocab"]  # pieces with their scores, or with their ids
+        theirs = [piece for piece, _ in theirs] if isinstance(theirs, list) else sorted(theirs, key=theirs.__getitem__)
+        if theirs[: len(pieces)] != pieces:
             raise ConfigError(
-                f"{file}: got pieces in another order than {beside} has; a model that moves its ids is not known here"
+                f"{file}: got other ids than in {beside.name} beside it; wanted a model that keeps its ids"
             )
     return {"model": model, "special": _special(file, pieces), "options": {}}
 
 
 def _hugging_face(file: epath.Path, content: Mapping[str, Any]) -> tuple[str, Arguments]:
     """tokenizer.json of Hugging Face `tokenizers`."""
-    model, kind = content["model"], content["model"].get("type")
-    normalizer, splitter = content.get("normalizer") or {}, content.get("pre_tokenizer") or {}
-    ids = model["vocab"] if kind in ("WordPiece", "BPE") else {}
-    ids = ids | {token["content"]: token["id"] for token in content.get("added_tokens", [])}
-    if (
-        kind == "WordPiece"
-        and normalizer.get("type") == "BertNormalizer"
-        and splitter.get("type") == "BertPreTokenizer"
-    ):
+    model, normalizer, splitter = (content.get(part) or {} for part in ("model", "normalizer", "pre_tokenizer"))
+    added = {token["content"]: token["id"] for token in content.get("added_tokens", [])}
+    parts = (normalizer.get("type"), splitter.get("type"), model.get("type"))
+    as_bert = normalizer.get("clean_text") and normalizer.get("handle_chinese_chars")
+    if parts == ("BertNormalizer", "BertPreTokenizer", "WordPiece") and as_bert:
         lowercase, strip = normalizer["lowercase"], normalizer["strip_accents"]
         settings = {"lowercase": lowercase, "strip_accents": lowercase if strip is None else strip}
         settings["suffix_indicator"] = model["continuing_subword_prefix"]
-        return "wordpiece", _wordpiece(file, _in_order(file, ids), settings)
-    if kind == "BPE" and not normalizer and splitter.get("type") == "ByteLevel" and splitter.get("use_regex", True):
+        return "wordpiece", _wordpiece(file, _in_order(file, model["vocab"] | added), settings)
+    if parts == (None, "ByteLevel", "BPE") and splitter.get("use_regex", True):
         merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
-        return "bpe", _bpe(file, ids, merges, splitter)
-    found = " + ".join(str(part) for part in (normalizer.get("type"), splitter.get("type"), kind) if part)
+        return "bpe", _bpe(file, model["vocab"] | added, merges, splitter)
     raise ConfigError(
-        f"{file}: got {found}; wanted BertNormalizer + BertPreTokenizer + WordPiece, or ByteLevel + BPE"
-        f" (for a Unigram model: the *.model file it was made from)"
+        f"{file}: got normalizer, pre_tokenizer and model {', '.join(map(str, parts))}; wanted BertNormalizer (with "
+        f"clean_text and handle_chinese_chars), BertPreTokenizer, WordPiece or None, ByteLevel (with use_regex), BPE; "
+        f"for a Unigram model give the *.model file it was made from"
     )
 
 

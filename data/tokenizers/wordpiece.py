@@ -19,6 +19,11 @@ from data.tokenizers.graph import GraphTokenizer, described
 
 MAX_WORD_BYTES = 100
 INSIDE = "##"  # begins the pieces that do not begin a word
+CHINESE = (
+    r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2B81F}"
+    r"\x{2B820}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
+)
+ALONE = rf"[!-/:-@\[-`{{-~\p{{P}}{CHINESE}]"  # what BERT takes out of words: how the op splits, for counting
 
 
 class WordPiece(GraphTokenizer):
@@ -33,16 +38,11 @@ class WordPiece(GraphTokenizer):
     @classmethod
     def count(cls, texts: Sequence[str], *, lowercase: bool = True, strip_accents: bool = False) -> Counter[str]:
         import tensorflow as tf
-        import tensorflow_text
-
-        pieces = ["[UNK]", "a"]  # so every word is one piece: the unknown, or "a"
-        splitter = tensorflow_text.FastWordpieceTokenizer(pieces, token_out_type=tf.int32)
 
         def words(texts):
             texts = _clean(texts, lowercase, strip_accents)
-            unknown, starts, ends = splitter.tokenize_with_offsets(texts)
-            source = tf.gather(texts, starts.value_rowids())
-            return unknown.with_flat_values(tf.strings.substr(source, starts.flat_values, (ends - starts).flat_values))
+            texts = tf.strings.regex_replace(texts, r"\p{Z}", " ")
+            return tf.strings.split(tf.strings.regex_replace(texts, ALONE, r" \0 "))
 
         return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 

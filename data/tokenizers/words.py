@@ -77,7 +77,7 @@ def _separate(texts, lowercase: bool):
     """Words of the texts with white space between them. NUL must go before `lower`, which stops at it."""
     import tensorflow as tf
 
-    texts = tf.strings.regex_replace(texts, r"\p{Cc}", " ")
+    texts = tf.strings.regex_replace(texts, r"\p{Cc}|[^\P{Z} ]", " ")  # the splitter cuts wide spaces in the middle
     texts = tf.strings.regex_replace(texts, r"\p{Cf}", "")
     texts = tf.strings.lower(texts, encoding="utf-8") if lowercase else texts
     return tf.strings.regex_replace(texts, ALONE, r" \0 ")

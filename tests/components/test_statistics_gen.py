@@ -96,8 +96,20 @@ def test_order_of_blocks_does_not_show(tmp_path):
     described = []
     for order in (found, found[::-1], [merge(found[3:]), merge([]), merge(found[:3])]):
         counts = merge(order)["train"]
-        described.append((counts.rows, sorted(counts.weights), str(counts.histograms), set(counts.all_keys())))
+        described.append((counts.rows, sorted(counts.weights), str(counts.histograms)))
     assert described[0] == described[1] == described[2]
+
+
+def test_duplicates_are_exact(tmp_path):
+    numbers = np.random.default_rng(0).integers(0, 300, 500)
+    train, test = ([{"text": str(n), "label": "a"} for n in part] for part in (numbers[:350], numbers[350:]))
+    examples = make_examples(tmp_path / "examples", {"train": train, "test": test}, shards=5)
+    statistics = run(statistics_gen, tmp_path / "statistics", {"examples": examples})
+    splits = json.loads((statistics.path / "statistics.json").read_text())["splits"]
+    known = set(numbers[:350])
+    assert splits["train"]["duplicates"] == {"inside": 350 - len(known)}
+    assert splits["test"]["duplicates"]["in_train"] == sum(n in known for n in numbers[350:])
+    assert splits["test"]["duplicates"]["in_valid"] == 0
 
 
 def test_pairs_are_the_same_only_with_both_texts(tmp_path):
@@ -155,8 +167,9 @@ def trimmed(word: str) -> str:
     return word.lower()
 
 
-def test_lengths_are_exact():
-    lengths = np.random.default_rng(0).integers(0, 90, 997)
+@pytest.mark.parametrize("rows", [1, 2, 50, 997])
+def test_lengths_are_exact(rows):
+    lengths = np.random.default_rng(rows).integers(0, 1000, rows)
     figures = describe_lengths(*np.unique(lengths, return_counts=True))
     for p in (5, 25, 50, 75, 95, 99):
         assert figures[f"p{p}"] == np.percentile(lengths, p, method="inverted_cdf")
