@@ -73,7 +73,7 @@ class Examples(Artifact):
 
 
 class Statistics(Artifact):
-    """`statistics.json`: what one pass over the examples of a span counted."""
+    """`statistics.json` and `words/<split>.parquet`: what one pass over the examples of a span counted."""
 
 
 class Schema(Artifact):

@@ -128,7 +128,8 @@ def _run(pipeline: Any, label: str) -> str:
     result = None
     try:
         result = pipeline.run()
-        return str(result.wait_until_finish())
+        result.wait_until_finish()
+        return str(result.state)
     except KeyboardInterrupt:
         if result is not None:  # a job left behind would go on writing, beside the next run's
             result.cancel()

@@ -20,6 +20,8 @@ from data.errors import ConfigError, DataError, did_you_mean
 PREDICTION = "prediction"
 BLOCK_BYTES = 1 << 20  # answering is slow beside reading: small blocks share the work evenly and show progress
 CHUNK_ROWS = 8192  # rows that are Python objects at a time, on their way to Parquet
+# How a user names the column of an input, by how the file was named.
+NAMED_BY = {"--input": "--field {}=COLUMN", "bulk_inferrer.input": "bulk_inferrer.fields = {{ {} = 'COLUMN' }}"}
 EXTENSIONS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 
 
@@ -124,7 +126,10 @@ def _plan(
     flat: bool,
     where: str,
 ) -> tuple[list[Any], _Job]:
-    """The blocks of all files, and the job. Raises ConfigError for a column that the first file has not."""
+    """The blocks of all files, and the job. Raises ConfigError for a column that the first file has not.
+
+    where: how the files were named, a key of NAMED_BY.
+    """
     from data.formats import format_for
 
     paths = [file.path for file in find_files(input, where=where)]
@@ -133,10 +138,14 @@ def _plan(
     offered, inputs = reader.columns(paths[0]), properties["inputs"]
     trained = {name: column for name, column in properties.get("fields", {}).items() if column in offered}
     columns = {name: fields.get(name) or trained.get(name) or name for name in inputs}
-    problems = [f"fields.{n}: the model has no such input{did_you_mean(n, inputs)}" for n in fields if n not in inputs]
+    problems = [
+        f"{NAMED_BY[where].format(n)}: the model has no such input{did_you_mean(n, inputs)}"
+        for n in fields
+        if n not in inputs
+    ]
     problems += [
         f"{paths[0]}: no column '{column}' for the model's input '{name}'{did_you_mean(column, offered)}; "
-        f"fields = {{ {name} = ... }} says which column it is"
+        f"say which column it is: {NAMED_BY[where].format(name)}"
         for name, column in columns.items()
         if column.split(".")[0] not in {o.split(".")[0] for o in offered}
     ]

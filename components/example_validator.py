@@ -221,7 +221,7 @@ def unknown_words(before: Rows, after: Rows) -> float:
 def pool(parts: list[Rows]) -> Rows:
     """Several sets of rows as one, for comparing with it."""
     count = sum(part.count for part in parts)
-    labels = Counter()
+    labels: Counter[str] = Counter()
     for part in parts:
         labels.update(part.stats["labels"])
     texts = {}

@@ -121,12 +121,13 @@ def read_frozen(path: str) -> SchemaFile:
         raise ConfigError(*(f"{where}: {_problem(one)}" for one in error.errors())) from None
 
 
-def _problem(error: dict[str, Any]) -> str:
+def _problem(error: Any) -> str:
     """One line for a pydantic error: key, what was wrong, what was got."""
     *above, key = error["loc"]
     place = ".".join(map(str, error["loc"]))
     if error["type"] == "extra_forbidden":
-        table = {"fields": FieldShape, "tolerated": Tolerated}.get(above[0], SchemaFile) if above else SchemaFile
+        tables: dict[str, type[_Table]] = {"fields": FieldShape, "tolerated": Tolerated}
+        table = tables[above[0]] if above else SchemaFile
         return f"{place}: unknown key{did_you_mean(str(key), table.model_fields)}"
     if error["type"] == "missing":
         return f"{place}: missing; it has no default"

@@ -214,7 +214,7 @@ def describe_lengths(values: Any, counts: Any) -> dict[str, float]:
 
 def _describe_characters(codes: Iterable[int], counts: Iterable[int]) -> dict[str, Any]:
     """Shares of the character classes in all characters, and of the scripts in all letters."""
-    classes, scripts = Counter(dict.fromkeys(CLASSES, 0)), Counter()
+    classes, scripts = Counter(dict.fromkeys(CLASSES, 0)), Counter[str]()
     for code, count in zip(codes, counts, strict=True):
         kind = character_class(chr(code))
         classes[kind] += int(count)

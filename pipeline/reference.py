@@ -1,5 +1,6 @@
 """docs/config.md, written from the stages' signatures: `make docs`. A test holds the two together."""
 
+import types
 import typing
 from typing import Any
 
@@ -63,12 +64,17 @@ def _table(model: type[BaseModel], skip: frozenset[str] | set[str] = frozenset()
 
 
 def _type(annotation: Any) -> str:
-    if typing.get_origin(annotation) is typing.Literal:
-        return " \\| ".join(f"`{value}`" for value in typing.get_args(annotation))
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _type(typing.get_args(annotation)[0])
-    name = getattr(annotation, "__name__", "") if not typing.get_args(annotation) else ""
-    return (name or str(annotation).replace("typing.", "").replace("NoneType", "None")).replace("|", "\\|")
+    """A type as Python writes it, without the bounds."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " \\| ".join(f"`{value}`" for value in arguments)
+    if origin is typing.Annotated:
+        return _type(arguments[0])
+    if origin in (typing.Union, types.UnionType):
+        return " \\| ".join(_type(each) for each in arguments)
+    if arguments:
+        return f"{origin.__name__}[{', '.join(_type(each) for each in arguments)}]"
+    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def _default(value: Any) -> str:

@@ -50,7 +50,7 @@ class BigQuery(Format):
         """A read session of the table, or of the temporary table that holds a query's answer."""
         reader = read_client(path)
         from google.api_core.exceptions import GoogleAPICallError
-        from google.cloud.bigquery_storage import types
+        from google.cloud.bigquery_storage_v1.types import DataFormat, ReadSession
 
         source = path.removeprefix("bigquery:")
         try:
@@ -65,7 +65,7 @@ class BigQuery(Format):
             if len(parts) != 3:
                 raise ConfigError(f"{path}: wanted bigquery:project.dataset.table, or a query")
             name = "projects/{}/datasets/{}/tables/{}".format(*parts)
-            session = types.ReadSession(table=name, data_format=types.DataFormat.ARROW)
+            session = ReadSession(table=name, data_format=DataFormat.ARROW)
             return reader.create_read_session(parent=f"projects/{project}", read_session=session)
         except GoogleAPICallError as error:
             raise DataError(f"{path}: BigQuery says: {error.message}") from error

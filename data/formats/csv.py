@@ -5,6 +5,7 @@ import io
 import re
 from collections import Counter
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -30,7 +31,7 @@ class Csv(LineFormat):
     quotes; a quote inside an unquoted field is a plain character.
     """
 
-    extensions = (".csv",)
+    extensions: ClassVar[tuple[str, ...]] = (".csv",)
     delimiter: str = Field(",", description="the one ASCII character between columns")
     quoting: bool = Field(True, description="whether quotes hold a field together, or are plain characters")
     names: tuple[str, ...] = Field((), alias="columns", description="names of the columns of a file without a header")
@@ -168,8 +169,8 @@ def _last_record_end(buffer: bytes, delimiter: str) -> int:
     fields, record, unfinished = _patterns(delimiter.encode())
     end = 0
     while end < len(buffer):
-        middle = fields.match(buffer, end, end + STEP_BYTES).end()  # inside a record, outside quotes
-        if found := record.match(buffer, middle):
+        sound = fields.match(buffer, end, end + STEP_BYTES)  # to somewhere in a record, outside quotes
+        if sound and (found := record.match(buffer, sound.end())):
             end = found.end()
             continue
         while found := record.match(buffer, end):

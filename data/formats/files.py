@@ -29,7 +29,7 @@ def open_binary(path: str) -> BinaryIO:
         raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from error
 
 
-def open_stream(path: str) -> BinaryIO:
+def open_stream(path: str) -> BinaryIO | gzip.GzipFile:
     """The file's bytes, decompressed where it is gzipped; reading may raise one of DAMAGE."""
     file = open_binary(path)
     return gzip.GzipFile(fileobj=file) if is_gzip(path) else file

@@ -91,7 +91,7 @@ def _batches(file: pq.ParquetFile, block: Block, paths: list[tuple[str, ...]] | 
     groups = [file.metadata.row_group(i) for i in range(block.start, block.end)]
     rows, size = sum(g.num_rows for g in groups), sum(g.total_byte_size for g in groups)
     batch_rows = max(1, min(BATCH_ROWS, BLOCK_BYTES * rows // max(size, 1)))  # long texts: fewer rows at a time
-    wanted = paths and [".".join(path) for path in paths]
+    wanted = None if paths is None else [".".join(path) for path in paths]
     return file.iter_batches(batch_size=batch_rows, row_groups=range(block.start, block.end), columns=wanted)
 
 
@@ -114,7 +114,7 @@ def _leaves(
     fields: pa.Schema | pa.StructType, above: tuple[str, ...] = ()
 ) -> dict[str, tuple[tuple[str, ...], pa.DataType]]:
     """Dotted name -> (names from the top, type) of every column that is not a struct."""
-    leaves = {}
+    leaves: dict[str, tuple[tuple[str, ...], pa.DataType]] = {}
     for field in fields:
         names = (*above, field.name)
         if pa.types.is_struct(field.type):

@@ -54,7 +54,8 @@ def from_values(
     lists: columns that are list<string>; a single value in one is a list of one.
     """
     paths = [path] * len(lines) if isinstance(path, str) else path
-    arrays, bad = [], {}
+    arrays: list[pa.Array] = []
+    bad: dict[int, str] = {}
     for name, column in zip(columns, values, strict=True):
         array, reasons = _column(column, name in lists)
         arrays.append(array)
@@ -104,7 +105,8 @@ def _column(values: Sequence[Any], is_list: bool) -> tuple[pa.Array, dict[int, s
             return pa.array(values, kind), {}
     except (pa.ArrowException, UnicodeError):
         pass  # something is not text: find out what, a value at a time
-    texts, reasons = [None] * len(values), {}
+    texts: list[Any] = [None] * len(values)
+    reasons: dict[int, str] = {}
     for row, value in enumerate(values):
         try:
             texts[row] = convert(value)

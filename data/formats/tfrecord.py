@@ -73,7 +73,8 @@ class TfRecord(Format):
 
     def _whole(self, path: str) -> Block:
         """The file as one block, with the features its first records have."""
-        block, names = Block(path, 0, files.size(path)), {}
+        block = Block(path, 0, files.size(path))
+        names: dict[str, bool] = {}
         for frame in islice(_frames(block), HEAD_ROWS):
             features = None if frame.problem else _features(frame.data)
             for name in features or ():
@@ -159,7 +160,7 @@ def _values(features: Any, name: str, is_list: bool) -> Any:
 
 
 @cache
-def _example_class() -> type:
+def _example_class() -> Any:
     """The message class of tf.train.Example, from its published field numbers (tensorflow/core/example)."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 

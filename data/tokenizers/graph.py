@@ -142,7 +142,8 @@ def _to_characters(starts, ends, lengths):
 
     lengths: see `_character_lengths`. One search over the whole batch, where the last bytes of the
     characters are numbered through all rows. A token takes the characters that its bytes come from,
-    and those behind it that normalizing dropped (combining marks, where accents are stripped).
+    and those behind it that normalizing dropped (combining marks, where accents are stripped); none,
+    where SentencePiece puts a space before the text or takes a character apart.
     """
     import tensorflow as tf
 

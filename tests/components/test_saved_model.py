@@ -67,6 +67,11 @@ def test_answers_are_in_the_order_of_the_rows(saved, batch_tokens):
     assert [round(float(s[1] - s[0]), 3) == 0 for s in answers["scores"]] == [n == 0 for n in good]
 
 
+def test_a_nul_at_the_end_of_a_text_reaches_the_model(saved):
+    scores = load_exported(saved).answer({"text": [b"good\0", b"good"]}, 16)["scores"]
+    assert scores[0].tolist() == [0.5, 0.5] and scores[1, 1] > 0.7, "it makes another word, one nobody knows"
+
+
 def test_batches_hold_about_as_many_tokens_as_asked():
     import numpy as np
 
