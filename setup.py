@@ -36,13 +36,14 @@ setup(
         "sentencepiece",
         "scikit-learn",
         "matplotlib",
+        "tensorboard",  # tf.summary writes with it
         "safetensors",  # Hugging Face folders as presets
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-bigquery-storage", "gcsfs"],
         "tfds": ["tensorflow-datasets"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "apache-beam[gcp]>=2.77,<2.78", "build"],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "apache-beam[gcp]>=2.77,<2.78", "tensorflow-datasets", "build"],
     },
     entry_points={"console_scripts": ["polisemia=pipeline.cli:main"]},
 )

@@ -175,12 +175,13 @@ def _answer_into(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> _Found:
     """Answers blocks into the file `path`, and what cannot be read into `rejects`, if there is any."""
-    counts, bad_rows = Counter(), []
+    answered_rows, bad_rows = 0, []
 
     def rows() -> Iterator[dict[str, Any]]:
+        nonlocal answered_rows
         for done, block in enumerate(blocks, 1):
             for answered, bad in _answered(block, job):
-                counts["rows"] += len(answered)
+                answered_rows += len(answered)
                 bad_rows.extend(bad)
                 yield from answered
             progress(done, len(blocks))
@@ -190,7 +191,7 @@ def _answer_into(
     if bad_rows:
         rejects.parent.mkdir(parents=True, exist_ok=True)
         _write_jsonl(rejects, bad_rows)
-    return _Found(counts["rows"], Counter(re.sub(r"\d+", "N", bad["reason"]) for bad in bad_rows))
+    return _Found(answered_rows, Counter(re.sub(r"\d+", "N", bad["reason"]) for bad in bad_rows))
 
 
 def _answered(block: Any, job: _Job) -> Iterator[tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
@@ -227,7 +228,7 @@ def _missing(batch: Any, rows: list[dict[str, Any]], i: int, name: str) -> dict[
     return {"file": batch.paths[i], "line": int(batch.lines[i]), "reason": reason, "raw": raw}
 
 
-def _predictions(directory: str, properties: Mapping[str, Any], texts: dict[str, list[bytes]]) -> list[dict[str, Any]]:
+def _predictions(directory: str, properties: Mapping[str, Any], texts: dict[str, list]) -> list[dict[str, Any]]:
     from models.evaluation import JUDGES
 
     if not next(iter(texts.values())):
@@ -274,7 +275,7 @@ def _write_parquet(path: epath.Path, rows: Iterator[dict[str, Any]]) -> None:
 
 
 def _merge(found: Iterable[_Found]) -> _Found:
-    rows, reasons = 0, Counter()
+    rows, reasons = 0, Counter[str]()
     for one in found:
         rows += one.rows
         reasons.update(one.reasons)

@@ -134,7 +134,8 @@ def _against_thresholds(
     metrics: dict, at_least: Mapping[str, float], at_most: Mapping[str, float]
 ) -> tuple[bool, list[str]]:
     """Whether every threshold is met, and a sentence for each that is not (for each, when all are)."""
-    held, broken = [], []
+    held: list[str] = []
+    broken: list[str] = []
     for section, limits in (("at_least", at_least), ("at_most", at_most)):
         for name, limit in limits.items():
             if name not in metrics:

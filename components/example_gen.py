@@ -62,6 +62,7 @@ def example_gen(
         reasons=dict(found.rejected.most_common(20)),
         labels=sorted(found.labels),
         columns=[name for name, _ in columns] + list(keep),
+        fields=dict(columns),
     )
 
 

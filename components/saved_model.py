@@ -116,7 +116,7 @@ class ExportedModel:
         import tensorflow as tf
 
         columns = {name: _objects(texts[name]) for name in self.inputs}
-        sizes = sum(np.fromiter(map(len, column), np.int64, len(column)) for column in columns.values())
+        sizes = np.sum([np.fromiter(map(len, column), np.int64, len(column)) for column in columns.values()], axis=0)
         order = np.argsort(sizes, kind="stable")
         parts: dict[str, list] = {}
         for start, end in _batches(sizes[order], len(columns) * max_tokens, batch_tokens):
@@ -145,7 +145,9 @@ def register_text_ops() -> None:
 
     import tensorflow as tf
 
-    for place in find_spec("tensorflow_text").submodule_search_locations:
+    package = find_spec("tensorflow_text")
+    assert package and package.submodule_search_locations
+    for place in package.submodule_search_locations:
         for library in sorted(glob.glob(f"{place}/python/**/_*.so", recursive=True)):
             tf.load_op_library(library)
 

@@ -160,6 +160,7 @@ def trainer(
         head=head,
         labels=labels,
         inputs=["text", "text_pair"] if pairs else ["text"],
+        fields=tokens[0].properties["fields"],
         max_tokens=max_tokens,
         parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},

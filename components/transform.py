@@ -36,6 +36,7 @@ def transform(
         labels=list(labels),
         max_tokens=max_tokens,
         span=examples.properties["span"],
+        fields=examples.properties["fields"],
         splits={split: _describe(lengths) for split, lengths in sorted(found.items())},
     )
 

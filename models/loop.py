@@ -24,7 +24,7 @@ from data.errors import ConfigError, DataError, StageError, did_you_mean
 from data.store import TokenStore
 from models.checkpoint import Checkpoints
 from models.history import HistoryFiles
-from models.steps import evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
+from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
 from models.strategy import is_chief, local_replicas
 from models.tasks.base import Task
 from models.training import EarlyStopping, Precision, Training
@@ -110,17 +110,21 @@ class _Run:
         self.total_steps = plan.steps * training.epochs
         weights, loss_scaling = model.trainable_variables, training.precision == "mixed_float16"
         self.optimizer = training.optimizer.build(weights, self.total_steps, loss_scaling)
-        self.train_call = train_function(model, task, self.optimizer, strategy, training.jit_compile)
+        static = training.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
+        shapes = None if static else any_shape(self.train_store, training.steps_per_call, strategy.num_replicas_in_sync)
+        self.train_call = train_function(model, task, self.optimizer, strategy, shapes, training.jit_compile)
         if self.valid_store is not None:
-            self.valid_calls = _plan(self.valid_store, training, local_replicas(strategy)).in_order()
-            self.evaluate_batch = evaluate_function(model, task, strategy)
+            here = local_replicas(strategy)
+            self.valid_calls = _plan(self.valid_store, training, here).in_order()
+            shapes = None if static else any_shape(self.valid_store, here)
+            self.evaluate_batch = evaluate_function(model, task, strategy, shapes)
         self.at, self.totals, self.best_weights = _Position(), no_totals(), []
 
     def fit(self, callbacks, on_progress, terminated: threading.Event) -> None:
         self.model.optimizer, self.model.stop_training = self.optimizer, False  # what Keras' callbacks look at
         wants_batches = any(map(_has_batch_end, callbacks))
         every = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=self.training.epochs, verbose=0)
-        if self.training.early_stopping is not None:
+        if self.training.early_stopping is not None and not self.at.epoch:
             self.check_watched(self.training.early_stopping.metric)
         every.on_train_begin()
         while self.at.epoch < self.training.epochs and not self.at.stopped:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
-BLOCK = 1 << 20  # weights held at once by `bootstrap`: 8 MB, so that a block stays in cache
+BLOCK = 1 << 18  # weights held at once by `bootstrap`: 2 MB, so that a block stays in cache
 
 
 class Interval(NamedTuple):

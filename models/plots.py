@@ -60,7 +60,7 @@ def reliability(bins: Sequence[Mapping[str, float]], ece: float) -> "Figure":
     upper.plot([0, 1], [0, 1], "--", color=GREY, label="perfect calibration")
     upper.plot(confidence, accuracy, "o-", color=ORANGE, markersize=4, label="accuracy at its mean confidence")
     upper.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability, test split (calibration error {ece:.3f})")
-    upper.legend(loc="upper left", frameon=False)
+    figure.legend(loc="outside lower center", frameon=False)
     weights = np.array([b["weight"] for b in bins])
     lower.bar(left, weights / weights.sum(), width, align="edge", color=BLUE, edgecolor="white")
     lower.set(xlabel="confidence: score of the answer", ylabel="share of rows", xlim=(0, 1))

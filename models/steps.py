@@ -19,11 +19,17 @@ from data.store import TokenStore
 from models.strategy import local_replicas
 from models.tasks.base import Task
 
+Shapes = dict[str, tf.TensorSpec] | None  # of the batches a function takes; None: it is traced for each shape
 Item, Made = TypeVar("Item"), TypeVar("Made")
 
 
 def train_function(
-    model: keras.Model, task: Task, optimizer: keras.Optimizer, strategy: tf.distribute.Strategy, jit_compile: bool
+    model: keras.Model,
+    task: Task,
+    optimizer: keras.Optimizer,
+    strategy: tf.distribute.Strategy,
+    shapes: Shapes,
+    jit_compile: bool,
 ) -> Callable[..., tf.Tensor]:
     """A function of (batch, weights <float32>[k], steps <int32>, totals) that takes `steps` training steps.
 
@@ -49,14 +55,24 @@ def train_function(
 
     step = tf.function(step, jit_compile=True) if jit_compile else step
 
-    @tf.function
     def call(batch, weights, steps, totals):
         for n in tf.range(steps):
             loss = strategy.experimental_local_results(strategy.run(step, args=(batch, n, weights[n])))[0]
             totals = _add(totals, tf.cast(loss, tf.float64), tf.cast(weights[n], tf.float64))
         return totals
 
-    return call
+    scalars = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int32), tf.TensorSpec([4], tf.float64)
+    return tf.function(call, input_signature=shapes and (shapes, *scalars))
+
+
+def any_shape(store: TokenStore, *leading: int) -> dict[str, tf.TensorSpec]:
+    """Batches of `store` with these leading dimensions, any number of rows and any length.
+
+    A function of it is traced once for all buckets: with six, the first epoch takes a fifth of the time, and
+    the others as long as with a trace a bucket. XLA, and so TPU, needs the shapes instead.
+    """
+    batch = store.gather(np.zeros(1, np.int64), 1)
+    return {name: tf.TensorSpec([*leading, *[None] * value.ndim], value.dtype) for name, value in batch.items()}
 
 
 def no_totals() -> tf.Tensor:
@@ -70,7 +86,7 @@ def _add(totals: tf.Tensor, loss: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     return tf.stack([totals[0] + loss * weight, totals[1] + weight, steps, bad])
 
 
-def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.Strategy) -> Callable:
+def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.Strategy, shapes: Shapes) -> Callable:
     """A function of a batch <...>[R, b, ...] that gives each replica's logits <float32>[b, n_outputs] and losses [b].
 
     R counts this process's replicas only: each worker computes the whole split, without collectives.
@@ -82,7 +98,7 @@ def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.St
         logits = tf.cast(model(features(part), training=False), tf.float32)
         return logits, task.loss(logits, part)
 
-    return tf.function(lambda batch: strategy.run(step, args=(batch,)))
+    return tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=shapes and (shapes,))
 
 
 def evaluate(

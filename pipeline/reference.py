@@ -56,7 +56,7 @@ def _doc(kind: type, whole: bool = False) -> str:
 
 def _table(model: type[BaseModel], skip: frozenset[str] | set[str] = frozenset()) -> str:
     rows = [
-        f"| `{name}` | {_type(info.annotation)} | {_default(info.default)} | {info.description or ''} |"
+        f"| `{info.alias or name}` | {_type(info.annotation)} | {_default(info.default)} | {info.description or ''} |"
         for name, info in model.model_fields.items()
         if name not in skip
     ]

@@ -147,7 +147,10 @@ def _whole_lines(block: Block) -> Iterator[tuple[bytes, str]]:
                 yield rest[:end], ""
             rest = rest[end:]
     except files.DAMAGE as error:
-        yield rest, files.damage_reason(error)
+        end = rest.rfind(b"\n") + 1
+        if end:
+            yield rest[:end], ""
+        yield rest[end:], files.damage_reason(error)
         return
     if rest.strip(LINE_ENDS):
         yield rest.rstrip(LINE_ENDS), ""

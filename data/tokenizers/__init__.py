@@ -3,7 +3,6 @@
 Beam workers load by directory (`load_tokenizer`), once a process; the threads of a process share it.
 """
 
-import inspect
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -44,14 +43,16 @@ def load_tokenizer(directory: str | Path) -> Tokenizer:
 def from_files(path: str | Path, **options: Any) -> Tokenizer:
     """The tokenizer of published files: a file, or a folder of them (see published.py), or one saved here.
 
-    options are those of the kind's `count` and `learn`; what is not given follows the files.
+    options are those of the kind's `learn` that say how to tokenize; what is not given follows the files.
     Raises ConfigError when there are no such files, or they want what is not offered here.
     """
     if (epath.Path(path) / DESCRIPTION).exists() and not options:
         return load_tokenizer(path)
     kind, arguments = published.read(path)
-    known = list(inspect.signature(TOKENIZERS[kind].count).parameters)[1:]
+    known = arguments["options"]
     unknown = [name for name in options if name not in known]
     if unknown:
-        raise ConfigError(*(f"{path}: {kind} has no option '{name}'{did_you_mean(name, known)}" for name in unknown))
+        raise ConfigError(
+            *(f"{path}: published {kind} files have no option '{name}'{did_you_mean(name, known)}" for name in unknown)
+        )
     return TOKENIZERS[kind](**arguments | {"options": arguments["options"] | options})

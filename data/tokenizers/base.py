@@ -1,7 +1,7 @@
 """What a tokenizer is: one object that gives the same ids in Beam, in tf.data and in the SavedModel.
 
 `encode` is the bulk path (Beam), `graph` the path inside a `tf.function` (SavedModel). They must
-agree id for id; `tests/contracts.py::check_tokenizer` proves it for every entry of TOKENIZERS.
+agree id for id; `check_tokenizer` in tests/contracts/tokenizer.py proves it for every entry of TOKENIZERS.
 """
 
 from abc import ABC, abstractmethod

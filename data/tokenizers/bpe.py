@@ -23,7 +23,7 @@ from etils import epath
 from data.errors import ConfigError
 from data.tokenizers import learning
 from data.tokenizers.base import SpecialTokens
-from data.tokenizers.graph import GraphTokenizer, described
+from data.tokenizers.graph import GraphTokenizer, described, read_lines, write_lines
 
 SPACES = r"\t-\r \x{85}\p{Z}"  # Unicode's White_Space, for a character class
 # GPT-2's pattern without its look-ahead, which RE2 lacks: `END_OF_SPACES` does its work.
@@ -96,31 +96,31 @@ class BytePair(GraphTokenizer):
     def load(cls, directory: Path) -> "BytePair":
         directory = epath.Path(directory)
         ids = json.loads((directory / "vocab.json").read_text(encoding="utf-8"))
-        merges = (directory / "merges.txt").read_text(encoding="utf-8").split("\n")[1:-1]
+        merges = read_lines(directory / "merges.txt")[1:]
         return cls(sorted(ids, key=ids.__getitem__), merges, **described(directory))
 
     def _write(self, directory: epath.Path) -> None:
         ids = {piece: i for i, piece in enumerate(self.vocabulary)}
         (directory / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
-        lines = ["#version: 0.2", *self.merges]
-        (directory / "merges.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        write_lines(directory / "merges.txt", ["#version: 0.2", *self.merges])
 
     def decode(self, ids: Sequence[int]) -> str:
         pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
         return bytes(BYTE_OF[character] for piece in pieces for character in piece).decode("utf-8", "replace")
 
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         import tensorflow as tf
         import tensorflow_text
 
-        return tensorflow_text.SentencepieceTokenizer(_as_sentencepiece(self), out_type=tf.int32)
+        return (tensorflow_text.SentencepieceTokenizer(_as_sentencepiece(self), out_type=tf.int32),)
 
     def _tokenize(self, texts):
         import tensorflow as tf
 
+        (merger,) = self._resources
         words = _split(_with_prefix(texts) if self.options["add_prefix_space"] else texts)
         distinct, place = tf.unique(words.flat_values)
-        pieces = self._resource.tokenize(tf.strings.unicode_transcode(distinct, "ISO-8859-1", "UTF-8"))
+        pieces = merger.tokenize(tf.strings.unicode_transcode(distinct, "ISO-8859-1", "UTF-8"))
         of_words = tf.gather(pieces, place)
         return tf.RaggedTensor.from_row_splits(
             of_words.flat_values, tf.gather(of_words.row_splits, words.row_splits), validate=False

@@ -3,21 +3,22 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from etils import epath
 
 from data.tokenizers import learning
 from data.tokenizers.graph import GraphTokenizer, described
+from data.tokenizers.mapping import map_model, mapper
 
 
 class Characters(GraphTokenizer):
     """Code points of a text, white space included; one that the vocabulary lacks is `unknown`.
 
     Saved as vocab.json, an object from character (or special token) to id: a line a character would
-    lose the line end. With lowercase, NUL reads as U+FFFD.
+    lose the line end.
     """
 
     kind = "characters"
@@ -26,7 +27,7 @@ class Characters(GraphTokenizer):
     def count(cls, texts: Sequence[str], *, lowercase: bool = False) -> Counter[str]:
         import tensorflow as tf
 
-        texts = _fold(tf.constant(texts, tf.string, shape=[len(texts)]), lowercase)
+        texts = mapper(_model(lowercase)).normalize(tf.constant(texts, tf.string, shape=[len(texts)]))
         codes, times = np.unique(tf.strings.unicode_decode(texts, "UTF-8").flat_values.numpy(), return_counts=True)
         return Counter({chr(code): n for code, n in zip(codes.tolist(), times.tolist(), strict=True)})
 
@@ -50,21 +51,22 @@ class Characters(GraphTokenizer):
     def decode(self, ids: Sequence[int]) -> str:
         return "".join(self.vocabulary[i] for i in ids if i not in self.special.ids)
 
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         """Code points in order, and the id of each: smaller and faster than a hash table."""
         import tensorflow as tf
 
         known = sorted((ord(c), i) for i, c in enumerate(self.vocabulary) if i not in self.special.ids)
         codes, ids = np.array(known, np.int32).reshape(-1, 2).T
-        return tf.constant(codes), tf.constant(ids)
+        return mapper(_model(**self.options)), tf.constant(codes), tf.constant(ids)
 
     def _normalize(self, texts):
-        return _fold(texts, **self.options)
+        fold, _, _ = self._resources
+        return fold.normalize(texts)
 
     def _tokenize(self, texts):
         import tensorflow as tf
 
-        codes, ids = self._resource
+        _, codes, ids = self._resources
         found = tf.strings.unicode_decode(texts, "UTF-8")
         place = tf.minimum(tf.searchsorted(codes, found.flat_values), tf.size(codes) - 1)
         known = tf.gather(codes, place) == found.flat_values
@@ -78,9 +80,6 @@ class Characters(GraphTokenizer):
         return self._tokenize(texts), starts, starts + tf.strings.length(characters)
 
 
-def _fold(texts, lowercase: bool):
-    import tensorflow as tf
-
-    if not lowercase:
-        return texts
-    return tf.strings.lower(tf.strings.regex_replace(texts, r"\x00", "\ufffd"), encoding="utf-8")  # lower stops at NUL
+@cache
+def _model(lowercase: bool) -> np.ndarray:
+    return map_model(str.lower if lowercase else str)

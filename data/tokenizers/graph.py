@@ -9,7 +9,7 @@ all threads, left behind by pickle.
 import json
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +25,7 @@ _BUILDING = threading.RLock()  # one for all: building takes well under a second
 class GraphTokenizer(Tokenizer):
     """Base of the tokenizers whose bulk path and in-graph path are the same ops."""
 
-    rows_per_call: ClassVar[int] = 1024  # of the bulk path; fewer cost more calls, more do not help
+    rows_per_call: ClassVar[int] = 1024  # of the bulk path: fewer make more calls, more stay no longer in the cache
 
     def __init__(self, vocabulary: Sequence[str], special: SpecialTokens, options: Mapping[str, Any]):
         self.vocabulary, self.special, self.options = list(vocabulary), special, dict(options)
@@ -34,7 +34,7 @@ class GraphTokenizer(Tokenizer):
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     @abstractmethod
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         """Makes the tables and models that the ops read. Called once, eagerly, on the CPU."""
 
     def _normalize(self, texts):
@@ -54,7 +54,7 @@ class GraphTokenizer(Tokenizer):
         """Writes the vocabulary in its published format."""
 
     @property
-    def _resource(self) -> Any:
+    def _resources(self) -> tuple:
         import tensorflow as tf
 
         with _BUILDING:
@@ -107,13 +107,22 @@ class GraphTokenizer(Tokenizer):
 
     @property
     def trackables(self) -> list:
-        return [self._resource]
+        return list(self._resources)
 
 
 def described(directory: Path) -> dict[str, Any]:
     """`special` and `options` of a saved tokenizer, as its constructor takes them."""
     about = json.loads((epath.Path(directory) / DESCRIPTION).read_text())
     return {"special": SpecialTokens(**about["special"]), "options": about["options"]}
+
+
+def read_lines(file: epath.Path) -> list[str]:
+    """Lines of a vocabulary; only a line feed ends one."""
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def write_lines(file: epath.Path, lines: Iterable[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _valid(texts):
@@ -126,8 +135,7 @@ def _valid(texts):
 def _character_lengths(texts, normalize: Callable):
     """Bytes that each character of valid UTF-8 <string>[N] is after normalizing, RaggedTensor <int32>[N, None].
 
-    Right for every normalization here, though it sees the characters one by one: where context
-    matters (a final sigma, the order of combining marks) the number of bytes does not change.
+    Every normalization here changes the characters one by one, so each distinct one is seen once.
     """
     import tensorflow as tf
 

@@ -47,10 +47,10 @@ def count_tokens(texts, times, tokens: Callable) -> Counter[str]:
     import tensorflow as tf
 
     found = tokens(tf.constant(texts.to_pylist(), tf.string, shape=[len(texts)]))
-    distinct, place = tf.unique(found.flat_values)
+    types, place = tf.unique(found.flat_values)
     weights = np.repeat(times, found.row_lengths().numpy())
-    counts = np.bincount(place.numpy(), weights, minlength=len(distinct)).astype(np.int64)  # exact below 2^53
-    named = zip(distinct.numpy().tolist(), counts.tolist(), strict=True)
+    counts = np.bincount(place.numpy(), weights, minlength=len(types)).astype(np.int64)  # exact below 2^53
+    named = zip(types.numpy().tolist(), counts.tolist(), strict=True)
     return Counter({token.decode(): n for token, n in named if token})
 
 

@@ -23,6 +23,7 @@ from etils import epath
 
 from data.errors import ConfigError
 from data.tokenizers.base import SpecialTokens
+from data.tokenizers.graph import read_lines
 
 NAMES = {
     "pad": ("[PAD]", "<pad>"),
@@ -85,7 +86,7 @@ def _read_preset(folder: epath.Path, description: Mapping[str, Any]) -> tuple[st
 def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Arguments]:
     match file.suffix:
         case ".txt":
-            return "wordpiece", _wordpiece(file, _lines(file), settings)
+            return "wordpiece", _wordpiece(file, read_lines(file), settings)
         case ".model" | ".spm":
             return "sentencepiece", _sentencepiece(file)
         case ".json":
@@ -95,7 +96,7 @@ def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Argu
             merges = file.with_name(re.sub(r"vocab(ulary)?\.json$", "merges.txt", file.name))
             if merges == file or not merges.exists():
                 raise ConfigError(f"{file}: got a vocabulary without merges; wanted {merges.name} beside it")
-            lines = _lines(merges)
+            lines = read_lines(merges)
             return "bpe", _bpe(file, content, lines[lines[0].startswith("#version") :], settings)
     raise ConfigError(f"{file}: not a vocabulary that is known by its name; wanted {WANTED}")
 
@@ -180,10 +181,6 @@ def _special(file: epath.Path, vocabulary: Sequence[str]) -> SpecialTokens:
         names = ", ".join(NAMES["pad"] + NAMES["end"])
         raise ConfigError(f"{file}: got no special token to pad with; wanted one of {names} among the pieces")
     return SpecialTokens(**found)
-
-
-def _lines(file: epath.Path) -> list[str]:
-    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
 def _json(file: epath.Path) -> dict[str, Any]:

@@ -91,14 +91,16 @@ class SentencePiece(GraphTokenizer):
 
         return sentencepiece.SentencePieceProcessor(model_proto=self.model)
 
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         import tensorflow as tf
         import tensorflow_text
 
-        return tensorflow_text.SentencepieceTokenizer(self.model, out_type=tf.int32)
+        return (tensorflow_text.SentencepieceTokenizer(self.model, out_type=tf.int32),)
 
     def _tokenize(self, texts):
-        return self._resource.tokenize(texts)
+        (pieces,) = self._resources
+        return pieces.tokenize(texts)
 
     def _tokenize_with_offsets(self, texts):
-        return self._resource.tokenize_with_offsets(texts)
+        (pieces,) = self._resources
+        return pieces.tokenize_with_offsets(texts)

@@ -3,21 +3,24 @@
 Against Hugging Face's `BertTokenizer` on the same vocabulary, texts differ only by
 - text that spells a special token: "[SEP]" is three tokens of punctuation and letters here, never the special one;
 - words of more than 100 bytes, where the reference counts 100 characters: both give `unknown`;
-- the Unicode version: characters newer than one side's tables (their class, their lower case);
-- capital sigma at the end of a word, lower-cased to final sigma here as Unicode says, always to sigma there.
+- characters newer than one side's Unicode tables.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from etils import epath
 
 from data.tokenizers import learning
-from data.tokenizers.graph import GraphTokenizer, described
+from data.tokenizers.graph import GraphTokenizer, described, read_lines, write_lines
+from data.tokenizers.mapping import map_model, mapper
 
 MAX_WORD_BYTES = 100
+DROPPED = ("Cc", "Cf", "Co")  # control, format and private characters
 INSIDE = "##"  # begins the pieces that do not begin a word
 CHINESE = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}\x{2B740}-\x{2B81F}"
@@ -39,9 +42,10 @@ class WordPiece(GraphTokenizer):
     def count(cls, texts: Sequence[str], *, lowercase: bool = True, strip_accents: bool = False) -> Counter[str]:
         import tensorflow as tf
 
+        clean = mapper(_model(lowercase, strip_accents))
+
         def words(texts):
-            texts = _clean(texts, lowercase, strip_accents)
-            texts = tf.strings.regex_replace(texts, r"\p{Z}", " ")
+            texts = tf.strings.regex_replace(clean.normalize(texts), r"\p{Z}", " ")
             return tf.strings.split(tf.strings.regex_replace(texts, ALONE, r" \0 "))
 
         return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
@@ -65,45 +69,50 @@ class WordPiece(GraphTokenizer):
 
     @classmethod
     def load(cls, directory: Path) -> "WordPiece":
-        lines = (epath.Path(directory) / "vocab.txt").read_text(encoding="utf-8").split("\n")
-        return cls(lines[:-1], **described(directory))
+        return cls(read_lines(epath.Path(directory) / "vocab.txt"), **described(directory))
 
     def _write(self, directory: epath.Path) -> None:
-        (directory / "vocab.txt").write_text("".join(f"{piece}\n" for piece in self.vocabulary), encoding="utf-8")
+        write_lines(directory / "vocab.txt", self.vocabulary)
 
     def decode(self, ids: Sequence[int]) -> str:
         pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
         return "".join(p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in pieces).strip()
 
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         import tensorflow as tf
         import tensorflow_text
 
         unknown = self.vocabulary[self.special.unknown]
-        return tensorflow_text.FastWordpieceTokenizer(
+        return mapper(_model(**self.options)), tensorflow_text.FastWordpieceTokenizer(
             self.vocabulary, INSIDE, MAX_WORD_BYTES, token_out_type=tf.int32, unknown_token=unknown
         )
 
     def _normalize(self, texts):
-        return _clean(texts, **self.options)
+        clean, _ = self._resources
+        return clean.normalize(texts)
 
     def _tokenize(self, texts):
-        return self._resource.tokenize(texts)
+        _, pieces = self._resources
+        return pieces.tokenize(texts)
 
     def _tokenize_with_offsets(self, texts):
-        return self._resource.tokenize_with_offsets(texts)
+        _, pieces = self._resources
+        return pieces.tokenize_with_offsets(texts)
 
 
-def _clean(texts, lowercase: bool, strip_accents: bool):
-    """As BERT cleans its texts. NUL must go before `lower`, which stops at it."""
-    import tensorflow as tf
-    import tensorflow_text
+@cache
+def _model(lowercase: bool, strip_accents: bool) -> np.ndarray:
+    """As BERT cleans its texts."""
 
-    texts = tf.strings.regex_replace(texts, r"[^\P{C}\t\n\r]|\x{FFFD}", "")
-    texts = tf.strings.lower(texts, encoding="utf-8") if lowercase else texts
-    if strip_accents:
-        texts = tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFD"), r"\p{Mn}", "")
-    return texts
+    def change(character: str) -> str:
+        if character not in "\t\n\r" and (unicodedata.category(character) in DROPPED or character == "\ufffd"):
+            return ""
+        if strip_accents:
+            parts = unicodedata.normalize("NFD", character)
+            character = "".join(part for part in parts if unicodedata.category(part) != "Mn")
+        return character.lower() if lowercase else character
+
+    return map_model(change)
 
 
 def _alphabet(counts: Mapping[str, int], limit: int) -> list[str]:

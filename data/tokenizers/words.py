@@ -1,14 +1,17 @@
 """Words: what white space and punctuation separate; each word of the vocabulary has an id."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from etils import epath
 
 from data.tokenizers import learning
-from data.tokenizers.graph import GraphTokenizer, described
+from data.tokenizers.graph import GraphTokenizer, described, read_lines, write_lines
+from data.tokenizers.mapping import map_model, mapper
 
 ALONE = r"[\p{P}\p{S}\p{Han}]"  # punctuation, symbols and Chinese characters are words of their own
 
@@ -24,8 +27,10 @@ class Words(GraphTokenizer):
 
     @classmethod
     def count(cls, texts: Sequence[str], *, lowercase: bool = True) -> Counter[str]:
+        clean = mapper(_model(lowercase))
+
         def words(texts):
-            return _splitter().split(_separate(texts, lowercase))
+            return _splitter().split(_separate(clean.normalize(texts)))
 
         return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 
@@ -39,32 +44,34 @@ class Words(GraphTokenizer):
 
     @classmethod
     def load(cls, directory: Path) -> "Words":
-        lines = (epath.Path(directory) / "vocab.txt").read_text(encoding="utf-8").split("\n")
-        return cls(lines[:-1], **described(directory))
+        return cls(read_lines(epath.Path(directory) / "vocab.txt"), **described(directory))
 
     def _write(self, directory: epath.Path) -> None:
-        (directory / "vocab.txt").write_text("".join(f"{word}\n" for word in self.vocabulary), encoding="utf-8")
+        write_lines(directory / "vocab.txt", self.vocabulary)
 
     def decode(self, ids: Sequence[int]) -> str:
         return " ".join(self.vocabulary[i] for i in ids if i not in self.special.ids)
 
-    def _build(self) -> Any:
+    def _build(self) -> tuple:
         import tensorflow as tf
 
         of_words = {word: i for i, word in enumerate(self.vocabulary) if i not in self.special.ids}
         entries = tf.lookup.KeyValueTensorInitializer(list(of_words), list(of_words.values()), tf.string, tf.int32)
-        return tf.lookup.StaticHashTable(entries, self.special.unknown)
+        return mapper(_model(**self.options)), tf.lookup.StaticHashTable(entries, self.special.unknown)
 
     def _normalize(self, texts):
-        return _separate(texts, **self.options)
+        clean, _ = self._resources
+        return _separate(clean.normalize(texts))
 
     def _tokenize(self, texts):
+        _, table = self._resources
         words = _splitter().split(texts)
-        return words.with_flat_values(self._resource.lookup(words.flat_values))
+        return words.with_flat_values(table.lookup(words.flat_values))
 
     def _tokenize_with_offsets(self, texts):
+        _, table = self._resources
         words, starts, ends = _splitter().split_with_offsets(texts)
-        return words.with_flat_values(self._resource.lookup(words.flat_values)), starts, ends
+        return words.with_flat_values(table.lookup(words.flat_values)), starts, ends
 
 
 def _splitter():
@@ -73,11 +80,22 @@ def _splitter():
     return tensorflow_text.WhitespaceTokenizer()
 
 
-def _separate(texts, lowercase: bool):
-    """Words of the texts with white space between them. NUL must go before `lower`, which stops at it."""
+def _separate(texts):
     import tensorflow as tf
 
-    texts = tf.strings.regex_replace(texts, r"\p{Cc}|[^\P{Z} ]", " ")  # the splitter cuts wide spaces in the middle
-    texts = tf.strings.regex_replace(texts, r"\p{Cf}", "")
-    texts = tf.strings.lower(texts, encoding="utf-8") if lowercase else texts
     return tf.strings.regex_replace(texts, ALONE, r" \0 ")
+
+
+@cache
+def _model(lowercase: bool) -> np.ndarray:
+    """Every white space becomes a plain one: the splitter cuts wider ones in the middle of their bytes."""
+
+    def change(character: str) -> str:
+        match unicodedata.category(character):
+            case "Cc" | "Zs" | "Zl" | "Zp":
+                return " "
+            case "Cf":
+                return ""
+        return character.lower() if lowercase else character
+
+    return map_model(change)

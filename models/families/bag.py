@@ -44,8 +44,8 @@ class _Bag(Family):
         """Counts every n-gram's texts, order by order; raises DataError when the training split has none.
 
         Returns rows <int64>[], texts <int64>[features] (document frequency), and for each order n keys_n
-        <int64>[K] (sorted; none for n = 1, whose index is the id) and feature_n <int32>[K], -1 where the n-gram
-        is only the prefix of a longer one that was kept.
+        <int64>[K] (sorted, the first one -1; none for n = 1, whose index is the id) and feature_n <int32>[K],
+        -1 where the n-gram is only the prefix of a longer one that was kept.
         """
         keys: list[np.ndarray] = []
         texts = []
@@ -54,6 +54,8 @@ class _Bag(Family):
             if order == 1:  # dense: index = id
                 count = np.bincount(found, weights=count, minlength=vocabulary.size).astype(np.int64)
                 found = np.arange(vocabulary.size)
+            else:  # a key that no n-gram has, so that no table is ever empty
+                found, count = np.insert(found, 0, -1), np.insert(count, 0, 0)
             keys.append(found)
             texts.append(count)
         kept = self._kept(texts)
@@ -133,7 +135,11 @@ class _Bag(Family):
 class BagOfWords(_Bag):
     """Counts of word n-grams, each with a learned weight for each label."""
 
-    recommended: ClassVar[dict[str, Any]] = {}
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 40,
+        "batch_tokens": 8192,
+        "optimizer": {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "clip_norm": None},
+    }
 
     def weigh(self, counts, idf):
         return counts
@@ -144,7 +150,11 @@ class Tfidf(_Bag):
 
     sublinear: bool = Field(False, description="1 + ln(count) in place of count")
 
-    recommended: ClassVar[dict[str, Any]] = {}
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 40,
+        "batch_tokens": 8192,
+        "optimizer": {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "clip_norm": None},
+    }
 
     def weigh(self, counts, idf):
         import tensorflow as tf
@@ -228,16 +238,14 @@ def _compact(keys, texts, kept, size: int) -> dict[str, np.ndarray]:
     needed = [keep.copy() for keep in kept]
     for order in range(len(keys) - 1, 0, -1):
         needed[order - 1][keys[order][needed[order]] // size] = True
-    needed[0][:] = True  # index = id
+        needed[order][0] = True
+    needed[0][:] = True
     tables, features, new_index = {}, 0, None
     for order, (key, need, keep) in enumerate(zip(keys, needed, kept, strict=True)):
-        feature = np.where(keep, features + np.cumsum(keep) - 1, -1)[need].astype(np.int32)
-        features += int(keep.sum())
         if order:
-            key = new_index[key[need] // size] * size + key[need] % size
-            tables[f"keys_{order + 1}"] = np.concatenate([[-1], key]) if not len(key) else key
-            feature = feature if len(feature) else np.full(1, -1, np.int32)
-        tables[f"feature_{order + 1}"] = feature
+            key = key[need]
+            tables[f"keys_{order + 1}"] = np.where(key < 0, -1, new_index[key // size] * size + key % size)
+        tables[f"feature_{order + 1}"] = np.where(keep, features + np.cumsum(keep) - 1, -1)[need].astype(np.int32)
+        features += int(keep.sum())
         new_index = np.cumsum(need) - 1
-    document_frequency = np.concatenate([count[keep] for count, keep in zip(texts, kept, strict=True)])
-    return {"texts": document_frequency, **tables}
+    return {"texts": np.concatenate([count[keep] for count, keep in zip(texts, kept, strict=True)]), **tables}

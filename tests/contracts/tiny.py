@@ -76,7 +76,7 @@ def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[
     texts = "good film|bad film|fun plot|dull plot|very good|very dull|not bad not dull|not good film".split("|")
     columns = {TEXT: pa.array(texts)}
     if pairs:
-        columns[TEXT_PAIR] = pa.array(texts[1:] + texts[:1])
+        columns[TEXT_PAIR] = pa.array(texts[2:] + texts[:2])
     answers = {"classification": {LABEL: pa.array("yes no yes no yes no yes no".split())}}
     return pa.record_batch({**columns, **answers[task_name]}), ["no", "yes"]
 

@@ -40,7 +40,15 @@ NASTY = [
     "http://example.com/a?b=c&d=%20#e user@example.com $5.00 £3 50% C++ a_b don't 'tis I'LL",
     "\ufffd \ufffe \uffff \U0010ffff \ue000",
 ]
-BROKEN = [b"\xff\xfe", b"ok \xc3", b"\xed\xa0\x80 surrogate", b"\xf0\x9f\x98", b"over \xc0\xaf long", b"a\x80b\xffc", b"\xff"]
+BROKEN = [
+    b"\xff\xfe",
+    b"ok \xc3",
+    b"\xed\xa0\x80 surrogate",
+    b"\xf0\x9f\x98",
+    b"over \xc0\xaf long",
+    b"a\x80b\xffc",
+    b"\xff",
+]
 # Not in TensorFlow Serving 2.18, or not at all.
 MISSING_OPS = ("PyFunc", "EagerPyFunc", "NumpyFunc", "Xla", "TFText>RoundRobin", "TFText>Utf8Binarize")
 
@@ -159,7 +167,7 @@ def check_served(tokenizer: Tokenizer, texts: list[str], expected: list[list[int
             tokenizer.save(Path(vocabulary))
             bare = sum(f.stat().st_size for f in Path(vocabulary).iterdir())
     assert not [op for op in _ops(content) if op.startswith(MISSING_OPS)]
-    assert size <= 4 * bare + (1 << 20), f"{size} bytes for a vocabulary of {bare}"
+    assert size <= 6 * bare + (1 << 20), f"{size} bytes for a vocabulary of {bare}"
 
 
 def _ids_in_a_session(directory: str, texts: list[str]) -> list[list[int]]:

@@ -61,6 +61,14 @@ def test_batches_are_constant_in_tokens_and_fixed_in_shape():
     assert {call.rows.shape[1] for call in plan_of(np.full(9, 200), batch_tokens=1, replicas=4).epoch(0)} == {4}
 
 
+def test_left_over_rows_join_the_next_bucket_where_that_is_cheaper():
+    options = {"batch_tokens": 400, "buckets": 2}  # 40 rows of 10 tokens, 8 of 40
+    (call,) = plan_of(np.array([10] * 3 + [40] * 5), **options).epoch(0)
+    assert call.rows.shape == (1, 8)
+    calls = plan_of(np.array([10] * 9 + [40] * 5), **options).in_order()
+    assert [(call.length, len(rows_of([call]))) for call in calls] == [(10, 9), (40, 5)]
+
+
 def test_one_device_and_four_see_the_same_batches():
     lengths = log_normal(500)
     assert same(plan_of(lengths).epoch(0), plan_of(lengths, replicas=4).epoch(0))

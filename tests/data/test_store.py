@@ -38,12 +38,12 @@ def test_gather_pads_cuts_and_fills(tmp_path):
     rows = TokenStore([Shards([tmp_path / "a", tmp_path / "b"], ["x", "y"])], ["x", "y"])
     assert len(rows) == 4
     assert rows.lengths.tolist() == [3, 1, 0, 2]
-    batch = rows.gather(np.array([3, 0, 1, -1]), 2)
+    batch = rows.gather(np.array([0, 3, 1, -1]), 2)
     assert {name: value.tolist() for name, value in batch.items()} == {
-        "ids": [[5, 6], [1, 2], [4, 0], [5, 6]],
+        "ids": [[1, 2], [5, 6], [4, 0], [1, 2]],
         "length": [2, 2, 1, 2],
         "class": [0, 0, 1, 0],
-        "weight": [1, 0.5, 2, 0],
+        "weight": [0.5, 1, 2, 0],
     }
     assert {name: value.dtype.name for name, value in batch.items()} == {
         "ids": "int32",

@@ -1,5 +1,6 @@
 """Tests `[beam] runner = "DataflowRunner"`: each pass becomes the job Dataflow would get, built offline and never sent."""
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from components import artifacts, example_gen, statistics_gen, tokenizer_gen, tr
 from components.base import Runtime
 from components.beam_options import make_pipeline
 from data.errors import StageError
+from tests.package import PACKAGES, ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 HOME = "gs://fake-bucket/home/tiny"
 BEAM = {
     "runner": "DataflowRunner",
@@ -25,8 +26,8 @@ BEAM = {
 }
 
 
-def examples() -> artifacts.Examples:
-    files = {f"{split}/0-00000-{n:012d}.parquet": {} for split in ("train", "test") for n in range(2)}
+def examples(shards: int = 2) -> artifacts.Examples:
+    files = {f"{split}/0-00000-{n:012d}.parquet": {} for split in ("train", "test") for n in range(shards)}
     properties = {"labels": ["bad", "good"], "span": "1", "rows": {}, "columns": ["text", "label"]}
     return artifacts.Examples(f"{HOME}/example_gen/a", {"files": files, "properties": properties})
 
@@ -48,17 +49,17 @@ def run_tokenizer_gen(folder: Path, runtime: Runtime) -> None:
     tokenizer_gen.tokenizer_gen([examples()], artifacts.TokenizerFiles(f"{HOME}/tokenizer_gen/b"), runtime, **params)
 
 
-def run_transform(folder: Path, runtime: Runtime) -> None:
+def run_transform(folder: Path, runtime: Runtime, shards: int = 2) -> None:
     tokenizer, tokens = artifacts.TokenizerFiles(f"{HOME}/tokenizer_gen/a"), artifacts.Tokens(f"{HOME}/transform/b")
     params = transform.transform.params(task="classification").model_dump()
-    transform.transform(examples(), tokenizer, tokens, runtime, **params)
+    transform.transform(examples(shards), tokenizer, tokens, runtime, **params)
 
 
-STAGES = {
-    "example_gen": (run_example_gen, example_gen._read_block, 1),
-    "statistics_gen": (run_statistics_gen, statistics_gen.count_shard, 4),
-    "tokenizer_gen": (run_tokenizer_gen, tokenizer_gen._count_shard, 2),
-    "transform": (run_transform, transform._transform_shard, 4),
+STAGES = {  # how to start it, what its workers run
+    "example_gen": (run_example_gen, example_gen._read_block),
+    "statistics_gen": (run_statistics_gen, statistics_gen.count_shard),
+    "tokenizer_gen": (run_tokenizer_gen, tokenizer_gen._count_shard),
+    "transform": (run_transform, transform._transform_shard),
 }
 
 
@@ -95,16 +96,61 @@ def staged(job: proto.Pipeline) -> dict[str, str]:
     return found
 
 
+def shipped(job: proto.Pipeline, step: str) -> tuple:
+    """What the function of a Map step is given besides its element, as a worker unpickles it."""
+    (transform,) = (t for t in steps(job) if t.unique_name == step)
+    _, args, *_ = pickler.loads(proto.ParDoPayload.FromString(transform.spec.payload).do_fn.payload)
+    return tuple(args)
+
+
+def coder(job: proto.Pipeline, step: str) -> list[str]:
+    """Names of the coders of what a step gives, the outer one first."""
+    (transform,) = (t for t in steps(job) if t.unique_name == step)
+    (output,) = transform.outputs.values()
+    found = job.components.coders[job.components.pcollections[output].coder_id]
+    inner = [job.components.coders[id].spec for id in found.component_coder_ids]
+    return [re.findall(rb"\w+Coder", spec.payload)[0].decode() if spec.payload else spec.urn for spec in (found.spec, *inner)]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_becomes_a_job_of_four_steps(stage, pipelines, bucket, tmp_path):
-    run, work, blocks = STAGES[stage]
+    run, work = STAGES[stage]
     with pytest.raises(StageError, match=f"{stage}: the Beam runner said DONE, but its workers left no gs://"):
         run(tmp_path, Runtime(beam=BEAM))
     job = pipelines[0].runner.proto_pipeline
     names = [step.unique_name for step in steps(job)]
     assert names == [f"{stage}: {step}" for step in ("blocks", "work", "merge", "summary")]
-    open("/tmp/job.txt","w").write(str(job))
-    for c in job.components.pcollections.values(): print(c)
-    for i,c in job.components.coders.items(): print(i, c)
-    assert not list(bucket.rglob("*.*")), "building a job writes nothing"
-    assert 0
+    assert shipped(job, f"{stage}: work")[0] is work, "functions go by name, so a worker needs our package"
+    (summary,) = shipped(job, f"{stage}: summary")
+    assert summary == f"{HOME}/{stage}/b/scratch/{stage}.pickle"
+    assert not [path for path in bucket.rglob("*") if path.is_file()], "building a job writes nothing"
+
+
+def test_elements_are_pickled_blocks_and_small_summaries(pipelines, bucket, tmp_path):
+    for shards in (2, 2002):
+        with pytest.raises(StageError):
+            run_transform(tmp_path, Runtime(beam=BEAM), shards)
+    few, many = (pipeline.runner.proto_pipeline for pipeline in pipelines)
+    assert coder(few, "transform: blocks") == ["FastPrimitivesCoder"]
+    assert coder(few, "transform: work") == ["beam:coder:kv:v1", "ListCoder", "ListCoder"]
+    assert (many.ByteSize() - few.ByteSize()) / 4000 < 200, "Dataflow takes jobs of up to 20 MB"
+
+
+def test_our_package_goes_along_and_nothing_of_main(pipelines, bucket, tmp_path, source_tree):
+    with pytest.raises(StageError):
+        run_statistics_gen(tmp_path, Runtime(beam={**BEAM, "setup_file": str(source_tree / "setup.py")}))
+    sent = staged(pipelines[0].runner.proto_pipeline)
+    assert set(sent) == {"workflow.tar.gz", "submission_environment_dependencies.txt"}
+    with tarfile.open(sent["workflow.tar.gz"]) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert {"setup.py", "pyproject.toml", "constraints.txt", "data/samples/opiniones/span-1.csv"} <= names
+    assert {str(path.relative_to(ROOT)) for package in PACKAGES for path in (ROOT / package).rglob("*.py")} <= names
+
+
+def test_an_image_brings_everything(pipelines, bucket, tmp_path):
+    image = "europe-west1-docker.pkg.dev/fake-project/images/polisemia:1"
+    with pytest.raises(StageError):
+        run_statistics_gen(tmp_path, Runtime(beam={**BEAM, "sdk_container_image": image}))
+    job = pipelines[0].runner.proto_pipeline
+    assert proto.DockerPayload.FromString(environment(job).payload).container_image == image
+    assert set(staged(job)) <= {"submission_environment_dependencies.txt"}

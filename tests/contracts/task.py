@@ -1,0 +1,96 @@
+"""What every task must do (DESIGN section 3)."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models.build import adapt, build_model
+from models.signatures import export
+from tests.contracts import tiny
+
+# Logits a model that knows the answers of a batch would give, by task.
+PERFECT = {"classification": lambda batch, outputs: 20.0 * np.eye(outputs, dtype=np.float32)[batch["class"]]}
+# The field of `answer` that holds what the task's label field asks for, by task.
+ANSWER = {"classification": ("label", "label")}
+
+
+def check_task(name: str, directory: Path) -> None:
+    """Runs every check on the task called `name`, with the first family that fits it."""
+    family = tiny.family(tiny.fitting(name)[0])
+    for pairs in (False, True):
+        check_learns(name, family, pairs)
+        check_signatures(name, family, pairs, directory / f"pairs-{pairs}")
+    check_metrics(name)
+    check_labels(name)
+
+
+def build(name: str, family, pairs: bool) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    task, labels = tiny.task(name), tiny.examples(name)[1]
+    adapted = adapt(family, [tiny.batch(name, 5, pairs)], tiny.VOCABULARY, tiny.MAX_TOKENS)
+    outputs = task.n_outputs(labels)
+    return build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, outputs, pairs, adapted)
+
+
+def check_learns(name: str, family, pairs: bool) -> None:
+    """The loss of eight examples falls to less than half in 60 steps."""
+    model, task, batch = build(name, family, pairs), tiny.task(name), tiny.batch(name, 5, pairs)
+    optimizer = keras.optimizers.Adam(0.1)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = task.loss(model(batch, training=True), batch)
+        assert loss.shape == (8,) and loss.dtype == tf.float32
+        gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+        optimizer.apply(gradients, model.trainable_weights)
+        return tf.reduce_mean(loss)
+
+    losses = [float(step()) for _ in range(60)]
+    assert losses[-1] < losses[0] / 2, losses
+
+
+def check_metrics(name: str) -> None:
+    """The first metric of perfect logits is 1, and less when they are dealt to other rows; weight 0 hides a row."""
+    task, batch = tiny.task(name), tiny.batch(name, 5)
+    perfect = PERFECT[name](batch, task.n_outputs(tiny.examples(name)[1]))
+    first = next(iter(task.metrics(perfect, batch)))
+    assert task.metrics(perfect, batch)[first] == 1.0
+    shuffled = perfect[np.random.default_rng(1).permutation(len(perfect))]
+    worse = task.metrics(shuffled, batch)
+    assert worse[first] < 1.0 and all(isinstance(value, float) and np.isfinite(value) for value in worse.values())
+    wrong = (shuffled != perfect).any(axis=-1)
+    hidden = {**batch, "weight": np.where(wrong, 0.0, 1.0).astype(np.float32)}
+    assert task.metrics(shuffled, hidden)[first] == 1.0
+
+
+def check_labels(name: str) -> None:
+    """What is encoded and answered with certainty is what the example said."""
+    task, (examples, labels) = tiny.task(name), tiny.examples(name)
+    perfect = PERFECT[name](tiny.batch(name, 5), task.n_outputs(labels))
+    field, answer = ANSWER[name]
+    answered = task.answer(tf.constant(perfect), labels)[answer].numpy()
+    assert [value.decode() for value in answered] == examples.column(field).to_pylist()
+
+
+def check_signatures(name: str, family, pairs: bool, directory: Path) -> None:
+    """The exported signature answers what the model answers, for the texts of the batch and of no row at all."""
+    model, task, (examples, labels) = build(name, family, pairs), tiny.task(name), tiny.examples(name, pairs)
+    export(model, family, task, tiny.WORDS, labels, tiny.MAX_TOKENS, pairs, directory)
+    serve = tf.saved_model.load(str(directory)).signatures["serving_default"]
+    fields = ("text", "text_pair")[: 1 + pairs]
+    answers = serve(**{field: tf.constant(examples.column(field).to_pylist()) for field in fields})
+    expected = task.answer(model(tiny.batch(name, 5, pairs)), labels)
+    assert set(answers) == set(expected)
+    for key, value in expected.items():
+        assert answers[key].dtype == value.dtype and answers[key].shape == value.shape
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(answers[key], value, atol=1e-6)
+        else:
+            assert np.array_equal(answers[key], value)
+    none = serve(**{field: tf.constant([], tf.string) for field in fields})
+    assert all(value.shape[0] == 0 for value in none.values())
+
+

@@ -1,0 +1,54 @@
+"""Every family with every task: one training step, export, load, answer; or the error that names what would do."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data.errors import ConfigError
+from models import build
+from models.families import FAMILIES
+from models.signatures import export
+from models.tasks import TASKS
+from tests.contracts import tiny
+
+
+@pytest.mark.parametrize("task_name", TASKS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_family_and_task(name, task_name, tmp_path):
+    if name not in tiny.fitting(task_name):
+        with pytest.raises(ConfigError, match="families that do: "):
+            build.check_fit(name, task_name)
+        return
+    build.check_fit(name, task_name)
+    family, task, (examples, labels) = tiny.family(name), tiny.task(task_name), tiny.examples(task_name)
+    batch = tiny.batch(task_name, 6)
+    adapted = build.adapt(family, [batch], tiny.VOCABULARY, tiny.MAX_TOKENS)
+    outputs = task.n_outputs(labels)
+    model = build.build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, outputs, False, adapted)
+    with tf.GradientTape() as tape:
+        loss = task.loss(model(batch, training=True), batch)
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    keras.optimizers.Adam(0.01).apply(gradients, model.trainable_weights)
+    export(model, family, task, tiny.WORDS, labels, tiny.MAX_TOKENS, False, tmp_path)
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    answers = serve(text=tf.constant(examples.column("text").to_pylist()))
+    for key, value in task.answer(model(batch), labels).items():
+        assert value.shape == answers[key].shape
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(answers[key], value, atol=1e-5)
+
+
+def test_a_task_that_needs_more_names_the_families_that_give_it(monkeypatch):
+    sequences = type("Tagging", (TASKS["classification"],), {"needs": frozenset({"sequence"})})
+    monkeypatch.setitem(build.TASKS, "tagging", sequences)
+    build.check_fit("lstm", "tagging")
+    with pytest.raises(ConfigError, match="'tfidf' does not give sequence, which task 'tagging' needs.*bert, lstm$"):
+        build.check_fit("tfidf", "tagging")
+
+
+def test_misspelt_names_are_guessed():
+    with pytest.raises(ConfigError, match="got 'lstn'; did you mean 'lstm'"):
+        build.check_fit("lstn", "classification")
+    with pytest.raises(ConfigError, match="task: got 'clasification'; did you mean 'classification'"):
+        build.check_fit("lstm", "clasification")
