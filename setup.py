@@ -36,7 +36,7 @@ setup(
         "sentencepiece",
         "scikit-learn",
         "matplotlib",
-        "tensorboard",  # tf.summary writes with it
+        "tensorboard",  # shows the trainer's events; Keras' own callback writes with it
         "safetensors",  # Hugging Face folders as presets
     ],
     extras_require={
