@@ -41,9 +41,9 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "gcp": ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-bigquery-storage", "gcsfs"],
+        "gcp": ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-bigquery-storage"],
         "tfds": ["tensorflow-datasets"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "apache-beam[gcp]>=2.77,<2.78", "tensorflow-datasets", "build"],
+        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "apache-beam[gcp]>=2.77,<2.78", "tensorflow-datasets"],
     },
     entry_points={"console_scripts": ["polisemia=pipeline.cli:main"]},
 )

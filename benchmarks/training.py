@@ -24,12 +24,13 @@ from models.build import build_model
 from models.families.base import Vocabulary
 from models.families.bert import Bert
 from models.families.recurrent import Lstm
-from models.loop import Training, train
+from models.loop import train
 from models.optimizer import Optimizer
 from models.strategy import create
 from models.tasks.classification import Classification
+from models.training import Training
 
-LABELS = ("fewer", "more")
+LABELS = ("no", "yes")
 VOCABULARY = Vocabulary(8000, pad=0, unknown=1, start=2, end=3, mask=4)
 FAMILIES = {"lstm": Lstm(), "bert": Bert()}
 LONGEST, ROWS, BATCH, BATCH_TOKENS = 200, 1600, 32, 6400
@@ -54,14 +55,15 @@ class Both(keras.callbacks.Callback):
 
 
 def corpus(directory: Path, lengths: np.ndarray, seed: int) -> TokenStore:
-    """Rows of random ids; the class is whether id 5 is more frequent than id 6, which are a tenth of all tokens."""
+    """Rows of random ids, four of them from two sets of 20; the class is the set that more of them come from."""
     random = np.random.default_rng(seed)
-    ids = random.integers(7, VOCABULARY.size, lengths.sum()).astype(np.int32)
-    planted = random.random(len(ids)) < 0.1
-    ids[planted] = random.integers(5, 7, planted.sum())
+    ids = random.integers(50, VOCABULARY.size, lengths.sum()).astype(np.int32)
     splits = np.concatenate([[0], np.cumsum(lengths)])
-    more = np.add.reduceat((ids == 5).astype(int) - (ids == 6), splits[:-1]) > 0
-    columns = {"key": np.arange(len(lengths)), IDS: ragged(ids, splits, LONGEST), CLASS: more.astype(np.int32)}
+    classes = random.integers(0, 2, len(lengths))
+    for start, length, sign in zip(splits[:-1], lengths, classes, strict=True):
+        places = start + random.choice(length, 4, replace=False)
+        ids[places] = 10 + random.integers(0, 20, 4) + 20 * np.where(np.arange(4) < 3, sign, 1 - sign)
+    columns = {"key": np.arange(len(lengths)), IDS: ragged(ids, splits, LONGEST), CLASS: classes.astype(np.int32)}
     columns["weight"] = np.ones(len(lengths), np.float32)
     path = directory / f"{seed}.arrow"
     write_shard(path, [pa.record_batch({name: pa.array(column) for name, column in columns.items()})])

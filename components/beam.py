@@ -46,10 +46,13 @@ def over_blocks(
     when `[beam]` is wrong.
     """
     pipeline = make_pipeline(runtime.beam)
-    if pipeline.runner.__class__.__name__ == "DataflowRunner" and "://" not in str(scratch):
-        raise ConfigError(f"beam.runner: DataflowRunner's workers cannot reach {scratch}; wanted --home gs://BUCKET/FOLDER")
+    if type(pipeline.runner).__name__ == "DataflowRunner" and "://" not in str(scratch):
+        raise ConfigError(
+            f"beam.runner: DataflowRunner's workers cannot reach {scratch}; wanted --home gs://BUCKET/FOLDER"
+        )
     scratch.mkdir(parents=True, exist_ok=True)
     summary = scratch / f"{label}.pickle"
+    summary.unlink(missing_ok=True)  # a killed run's
     local = is_local(runtime.beam)
     build(pipeline, label, blocks, work, args, merge, str(summary), retried=not local)
     with _telling(runtime, len(blocks)), _log_level(logging.CRITICAL if local else logging.INFO):
@@ -143,7 +146,7 @@ def _reason(error: Exception) -> str:
     text = "".join(traceback.format_exception(error))
     *_, frame = re.finditer(r'File "(.+?)", line (\d+)', text)
     said = re.search(r"\n(\S.*)", text[frame.end() :], re.DOTALL)
-    sentence = " ".join(said[1].split()).removeprefix("RuntimeError: ")  # Beam's wrapping
+    sentence = " ".join((said[1] if said else str(error)).split()).removeprefix("RuntimeError: ")  # Beam's wrapping
     return f"{sentence} ({frame[1]}:{frame[2]})"
 
 

@@ -1,4 +1,4 @@
-"""The project's source tree, copied so that building it leaves nothing in the checkout, and the package built from it."""
+"""The source tree, copied so that building it leaves nothing in the checkout, and the package built from it."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Tests `setup.py`: what Beam stages for its workers is complete, installs by itself, and runs in a process of its own."""
+"""Tests `setup.py`: what Beam stages for its workers is complete, and runs in a process of its own."""
 
 import os
 import signal
@@ -101,6 +101,8 @@ def test_a_worker_in_its_own_process_writes_the_same_bytes(job_server, tmp_path)
 def test_what_fails_in_such_a_worker_is_one_line(job_server, tmp_path):
     examples = Examples(tmp_path, {"files": {"train/none.parquet": {}}, "properties": {}})
     with pytest.raises(StageError) as caught:
-        statistics_gen(examples, Statistics(tmp_path / "out"), Runtime(beam=job_server), **statistics_gen.params().model_dump())
+        statistics_gen(
+            examples, Statistics(tmp_path / "out"), Runtime(beam=job_server), **statistics_gen.params().model_dump()
+        )
     assert "statistics_gen: the Beam runner failed: FileNotFoundError: " in str(caught.value)
     assert "none.parquet" in str(caught.value) and "\n" not in str(caught.value)

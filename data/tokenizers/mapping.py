@@ -57,7 +57,7 @@ def map_model(change: Callable[[str], str]) -> np.ndarray:
 
 
 def _double_array(root: dict[int, Any]) -> np.ndarray:
-    """Units <uint32> of a trie: from the unit at `i`, byte `b` leads to `j = i ^ offset ^ b`, if the label there is `b`.
+    """Units <uint32> of a trie: from the unit at `i`, byte `b` leads to `i ^ offset ^ b`, if the label there is `b`.
 
     The root's children lie at their bytes. Those of any other node are bytes 0x80-0xBF and have 64
     units of their own; equal nodes share them, as equal values share a unit.

@@ -1,7 +1,7 @@
 """SentencePiece (Kudo and Richardson 2018): pieces of raw text, spaces included, by a unigram model or by merges.
 
-The ops and the library that learns are the same C++ code, so nothing differs from the reference on
-a published model; `tests/data/tokenizers/test_sentencepiece.py` holds it to that.
+Against the `sentencepiece` library on the same model, texts differ only where two cuts of a text have
+the same score: the op is of another version of the same code and may take the other one.
 """
 
 import io

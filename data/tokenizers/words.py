@@ -27,10 +27,12 @@ class Words(GraphTokenizer):
 
     @classmethod
     def count(cls, texts: Sequence[str], *, lowercase: bool = True) -> Counter[str]:
+        import tensorflow as tf
+
         clean = mapper(_model(lowercase))
 
         def words(texts):
-            return _splitter().split(_separate(clean.normalize(texts)))
+            return tf.strings.split(_separate(clean.normalize(texts)))
 
         return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 
@@ -64,20 +66,18 @@ class Words(GraphTokenizer):
         return _separate(clean.normalize(texts))
 
     def _tokenize(self, texts):
+        import tensorflow as tf
+
         _, table = self._resources
-        words = _splitter().split(texts)
+        words = tf.strings.split(texts)
         return words.with_flat_values(table.lookup(words.flat_values))
 
     def _tokenize_with_offsets(self, texts):
+        import tensorflow_text
+
         _, table = self._resources
-        words, starts, ends = _splitter().split_with_offsets(texts)
+        words, starts, ends = tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts)
         return words.with_flat_values(table.lookup(words.flat_values)), starts, ends
-
-
-def _splitter():
-    import tensorflow_text
-
-    return tensorflow_text.WhitespaceTokenizer()
 
 
 def _separate(texts):
@@ -88,7 +88,7 @@ def _separate(texts):
 
 @cache
 def _model(lowercase: bool) -> np.ndarray:
-    """Every white space becomes a plain one: the splitter cuts wider ones in the middle of their bytes."""
+    """Every white space becomes a plain one: the splitters see no other, or cut it in the middle of its bytes."""
 
     def change(character: str) -> str:
         match unicodedata.category(character):

@@ -2,7 +2,8 @@
 
 import pickle
 import tempfile
-import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -53,23 +54,46 @@ BROKEN = [
 MISSING_OPS = ("PyFunc", "EagerPyFunc", "NumpyFunc", "Xla", "TFText>RoundRobin", "TFText>Utf8Binarize")
 
 
-def check_tokenizer(tokenizer: Tokenizer, texts: list[str] | None = None) -> None:
+def check_tokenizer(tokenizer: Tokenizer, texts: Sequence[str] = ()) -> None:
     """Ids, offsets, saving and serving of `tokenizer`, on nasty strings and on `texts`."""
-    texts = NASTY + PLAIN + (texts or [])
+    texts = [*NASTY, *PLAIN, *texts]
     fresh = pickle.loads(pickle.dumps(tokenizer))
     expected = rows(*tokenizer.encode(texts))
+    model = Served(tokenizer)
     check_ids(tokenizer, texts, expected)
-    check_graph(tokenizer, texts, expected)
-    check_offsets(tokenizer, texts, expected)
+    check_graph(tokenizer, model, texts, expected)
+    check_offsets(tokenizer, model, texts, expected)
     check_threads(fresh, texts, expected)
     check_saved(tokenizer, texts, expected)
-    check_served(tokenizer, texts, expected)
+    check_served(tokenizer, model, texts, expected)
+
+
+class Served(tf.Module):
+    """What an exported model does with a tokenizer: two signatures that share it."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        super().__init__()
+        self._tokenizer, self.tracked = tokenizer, tokenizer.trackables
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def ids(self, text):
+        ids = self._tokenizer.graph(text)
+        assert ids.dtype == tf.int32 and ids.shape.rank == 2
+        return {"ids": ids.flat_values, "splits": ids.row_splits}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
+    def spans(self, text):
+        ids, starts, ends = self._tokenizer.graph_with_offsets(text)
+        assert (ids.dtype, starts.dtype, ends.dtype) == (tf.int32,) * 3
+        found = {"ids": ids, "starts": starts, "ends": ends}
+        return {"splits": ids.row_splits} | {name: part.flat_values for name, part in found.items()}
 
 
 def check_ids(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
     ids, splits = tokenizer.encode(texts)
     assert ids.dtype == np.int32 and splits.dtype == np.int64 and splits.shape == (len(texts) + 1,)
-    assert [rows(*tokenizer.encode([text]))[0] for text in texts] == expected, "ids depend on the other rows"
+    for text, wanted in zip(NASTY, expected, strict=False):
+        assert rows(*tokenizer.encode([text])) == [wanted], "ids depend on the other rows"
     ids, splits = tokenizer.encode([])
     assert ids.tolist() == [] and splits.tolist() == [0]
     reserved = tokenizer.special.ids - {tokenizer.special.unknown}
@@ -80,33 +104,27 @@ def check_ids(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]])
     assert expected[texts.index("")] == []
 
 
-def check_graph(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
-    graph = tf.function(tokenizer.graph, input_signature=[tf.TensorSpec([None], tf.string)])
-    ids = graph(tf.constant(texts))
-    assert ids.dtype == tf.int32 and ids.shape.rank == 2
-    for text, got, wanted in zip(texts, ids.to_list(), expected, strict=True):
+def check_graph(tokenizer: Tokenizer, model: Served, texts: list[str], expected: list[list[int]]) -> None:
+    for text, got, wanted in zip(texts, ragged(model.ids(tf.constant(texts))), expected, strict=True):
         assert got == wanted, f"graph and encode differ: {text[:100]!r}"
-    assert graph(tf.constant([], tf.string)).to_list() == []
-    for broken, got in zip(BROKEN, graph(tf.constant(BROKEN)).to_list(), strict=True):
+    assert ragged(model.ids(tf.constant([], tf.string))) == []
+    for broken, got in zip(BROKEN, ragged(model.ids(tf.constant(BROKEN))), strict=True):
         assert all(0 <= i < len(tokenizer.vocabulary) for i in got), broken
 
 
-def check_offsets(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
-    graph = tf.function(tokenizer.graph_with_offsets, input_signature=[tf.TensorSpec([None], tf.string)])
-    found = graph(tf.constant(texts))
-    assert [part.dtype for part in found] == [tf.int32] * 3
-    ids, starts, ends = (part.to_list() for part in found)
-    assert ids == expected
-    for text, row, start, end in zip(texts, ids, starts, ends, strict=True):
-        assert start == sorted(start) and end == sorted(end), text
-        assert all(0 <= s <= e <= len(text) for s, e in zip(start, end, strict=True)), text
-        for i, s, e in zip(row, start, end, strict=True):
-            survived = text[s : e + 1].isascii() and i != tokenizer.special.unknown
+def check_offsets(tokenizer: Tokenizer, model: Served, texts: list[str], expected: list[list[int]]) -> None:
+    found = model.spans(tf.constant(texts))
+    assert ragged(found) == expected
+    for text, ids, starts, ends in zip(texts, expected, ragged(found, "starts"), ragged(found, "ends"), strict=True):
+        assert starts == sorted(starts) and ends == sorted(ends), text
+        assert all(0 <= start <= end <= len(text) for start, end in zip(starts, ends, strict=True)), text
+        for i, start, end in zip(ids, starts, ends, strict=True):
+            survived = text[start : end + 1].isascii() and i != tokenizer.special.unknown
             if survived:  # and is not the first part of a character that became two tokens: that is the second's
-                piece, source = _seen(tokenizer.decode([i])), _seen(text[s:e])
+                piece, source = _seen(tokenizer.decode([i])), _seen(text[start:end])
                 assert piece == source, f"token {piece!r} is mapped to {source!r} in {text[:100]!r}"
-    assert [part.to_list() for part in graph(tf.constant(["", ""]))] == [[[], []]] * 3
-    graph(tf.constant(BROKEN))
+    assert ragged(model.spans(tf.constant(["", ""])), "starts") == [[], []]
+    model.spans(tf.constant(BROKEN))
 
 
 def _seen(text: str) -> str:
@@ -114,60 +132,34 @@ def _seen(text: str) -> str:
 
 
 def check_threads(fresh: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
-    found = {}
-
-    def encode(thread: int) -> None:
-        found[thread] = rows(*fresh.encode(texts))
-
-    threads = [threading.Thread(target=encode, args=(i,)) for i in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [found.get(i) for i in range(4)] == [expected] * 4
+    """Four threads that all come first."""
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: rows(*fresh.encode(texts)), range(4))) == [expected] * 4
 
 
 def check_saved(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        tokenizer.save(Path(directory))
-        loaded = load_tokenizer(directory)
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        tokenizer.save(Path(first))
+        loaded = load_tokenizer(first)
         for name in ("kind", "vocabulary", "special", "options"):
             assert getattr(loaded, name) == getattr(tokenizer, name), name
         assert rows(*loaded.encode(texts)) == expected
-        with tempfile.TemporaryDirectory() as again:
-            loaded.save(Path(again))
-            for file in Path(directory).iterdir():
-                assert file.read_bytes() == (Path(again) / file.name).read_bytes(), file.name
+        loaded.save(Path(second))
+        assert contents(Path(first)) == contents(Path(second))
 
 
-def check_served(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
-    """A SavedModel with two signatures: its ids, read in both ways; its ops; its size."""
-    signature = [tf.TensorSpec([None], tf.string, name="text")]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def tokens(text):
-        ids = tokenizer.graph(text)
-        return {"ids": ids.flat_values, "splits": ids.row_splits}
-
-    @tf.function(input_signature=signature, autograph=False)
-    def spans(text):
-        ids, starts, ends = tokenizer.graph_with_offsets(text)
-        return {"ids": ids.flat_values, "starts": starts.flat_values, "ends": ends.flat_values}
-
-    module = tf.Module()
-    module.tokenizer = tokenizer.trackables
-    with tempfile.TemporaryDirectory() as directory:
-        tf.saved_model.save(module, directory, signatures={"serving_default": tokens, "spans": spans})
-        loaded = tf.saved_model.load(directory).signatures["serving_default"](tf.constant(texts))
-        assert rows(loaded["ids"].numpy(), loaded["splits"].numpy()) == expected
+def check_served(tokenizer: Tokenizer, model: Served, texts: list[str], expected: list[list[int]]) -> None:
+    """The SavedModel's ids, by both loaders; its ops; its size."""
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryDirectory() as vocabulary:
+        tf.saved_model.save(model, directory, signatures={"serving_default": model.ids, "spans": model.spans})
+        loaded = tf.saved_model.load(directory)
+        assert ragged(loaded.signatures["serving_default"](tf.constant(texts))) == expected
         assert _ids_in_a_session(directory, texts) == expected
-        content = (Path(directory) / "saved_model.pb").read_bytes()
-        size = sum(f.stat().st_size for f in Path(directory).rglob("*") if f.is_file())
-        with tempfile.TemporaryDirectory() as vocabulary:
-            tokenizer.save(Path(vocabulary))
-            bare = sum(f.stat().st_size for f in Path(vocabulary).iterdir())
-    assert not [op for op in _ops(content) if op.startswith(MISSING_OPS)]
-    assert size <= 6 * bare + (1 << 20), f"{size} bytes for a vocabulary of {bare}"
+        tokenizer.save(Path(vocabulary))
+        files, bare = contents(Path(directory)), sum(map(len, contents(Path(vocabulary)).values()))
+        size = sum(map(len, files.values()))
+        assert not [op for op in _ops(files["saved_model.pb"]) if op.startswith(MISSING_OPS)]
+        assert size <= 6 * bare + (1 << 20), f"{size} bytes for a vocabulary of {bare}"
 
 
 def _ids_in_a_session(directory: str, texts: list[str]) -> list[list[int]]:
@@ -175,14 +167,22 @@ def _ids_in_a_session(directory: str, texts: list[str]) -> list[list[int]]:
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         model = tf.compat.v1.saved_model.load(session, ["serve"], directory)
         signature = model.signature_def["serving_default"]
-        fetches = [signature.outputs[name].name for name in ("ids", "splits")]
+        fetches = {name: signature.outputs[name].name for name in ("ids", "splits")}
         feed = {signature.inputs["text"].name: [text.encode() for text in texts]}
-        return rows(*session.run(fetches, feed))
+        return rows(**session.run(fetches, feed))
 
 
 def _ops(content: bytes) -> set[str]:
     graph = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0].graph_def
     return {node.op for function in graph.library.function for node in function.node_def} | {n.op for n in graph.node}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+
+
+def ragged(found: dict, name: str = "ids") -> list[list[int]]:
+    return rows(found[name].numpy(), found["splits"].numpy())
 
 
 def rows(ids: np.ndarray, splits: np.ndarray) -> list[list[int]]:

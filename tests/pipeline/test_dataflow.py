@@ -1,4 +1,4 @@
-"""Tests `[beam] runner = "DataflowRunner"`: each pass becomes the job Dataflow would get, built offline and never sent."""
+"""Tests `runner = "DataflowRunner"`: each pass becomes the job Dataflow would get, built offline and never sent."""
 
 import re
 import tarfile
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from apache_beam.internal import pickler
 from apache_beam.portability.api import beam_runner_api_pb2 as proto
+from etils import epath
 
 import components.beam
-from components import artifacts, example_gen, statistics_gen, tokenizer_gen, transform
+from components import artifacts, bulk_inferrer, example_gen, statistics_gen, tokenizer_gen, transform
 from components.base import Runtime
 from components.beam_options import make_pipeline
 from data.errors import StageError
@@ -28,7 +29,7 @@ BEAM = {
 
 def examples(shards: int = 2) -> artifacts.Examples:
     files = {f"{split}/0-00000-{n:012d}.parquet": {} for split in ("train", "test") for n in range(shards)}
-    properties = {"labels": ["bad", "good"], "span": "1", "rows": {}, "columns": ["text", "label"]}
+    properties = {"labels": ["bad", "good"], "span": "1", "rows": {}, "columns": [], "fields": {}}
     return artifacts.Examples(f"{HOME}/example_gen/a", {"files": files, "properties": properties})
 
 
@@ -55,11 +56,20 @@ def run_transform(folder: Path, runtime: Runtime, shards: int = 2) -> None:
     transform.transform(examples(shards), tokenizer, tokens, runtime, **params)
 
 
+def run_bulk_inferrer(folder: Path, runtime: Runtime) -> None:
+    (folder / "a.csv").write_text("text\none\ntwo\n")
+    properties = {"task": "classification", "labels": ["bad", "good"], "inputs": ["text"], "max_tokens": 16}
+    model = artifacts.Model(f"{HOME}/trainer/a", {"files": {}, "properties": properties})
+    params = bulk_inferrer.bulk_inferrer.params(input=str(folder / "a.csv")).model_dump()
+    bulk_inferrer.bulk_inferrer(model, artifacts.Predictions(f"{HOME}/bulk_inferrer/b"), runtime, **params)
+
+
 STAGES = {  # how to start it, what its workers run
     "example_gen": (run_example_gen, example_gen._read_block),
     "statistics_gen": (run_statistics_gen, statistics_gen.count_shard),
     "tokenizer_gen": (run_tokenizer_gen, tokenizer_gen._count_shard),
     "transform": (run_transform, transform._transform_shard),
+    "bulk_inferrer": (run_bulk_inferrer, bulk_inferrer._answer_block),
 }
 
 
@@ -109,20 +119,25 @@ def coder(job: proto.Pipeline, step: str) -> list[str]:
     (output,) = transform.outputs.values()
     found = job.components.coders[job.components.pcollections[output].coder_id]
     inner = [job.components.coders[id].spec for id in found.component_coder_ids]
-    return [re.findall(rb"\w+Coder", spec.payload)[0].decode() if spec.payload else spec.urn for spec in (found.spec, *inner)]
+    return [
+        re.findall(rb"\w+Coder", spec.payload)[0].decode() if spec.payload else spec.urn
+        for spec in (found.spec, *inner)
+    ]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_each_stage_becomes_a_job_of_four_steps(stage, pipelines, bucket, tmp_path):
     run, work = STAGES[stage]
+    left = epath.Path(f"{HOME}/{stage}/b/scratch/{stage}.pickle")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a killed run")
     with pytest.raises(StageError, match=f"{stage}: the Beam runner said DONE, but its workers left no gs://"):
         run(tmp_path, Runtime(beam=BEAM))
     job = pipelines[0].runner.proto_pipeline
     names = [step.unique_name for step in steps(job)]
     assert names == [f"{stage}: {step}" for step in ("blocks", "work", "merge", "summary")]
     assert shipped(job, f"{stage}: work")[0] is work, "functions go by name, so a worker needs our package"
-    (summary,) = shipped(job, f"{stage}: summary")
-    assert summary == f"{HOME}/{stage}/b/scratch/{stage}.pickle"
+    assert shipped(job, f"{stage}: summary") == (str(left),)
     assert not [path for path in bucket.rglob("*") if path.is_file()], "building a job writes nothing"
 
 

@@ -1,0 +1,55 @@
+"""words: what is a word, what is counted, what is kept."""
+
+from collections import Counter
+
+import pytest
+
+from data.errors import ConfigError
+from data.tokenizers.words import Words
+from tests.contracts.tokenizer import check_tokenizer, rows
+from tests.data.tokenizers.texts import TEXTS, pieces, real_lines, shuffled
+
+
+def learned(size=300, **options):
+    return Words.learn(Words.count(TEXTS, **options), vocabulary_size=size, **options)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_contract(lowercase):
+    check_tokenizer(learned(lowercase=lowercase), real_lines(500))
+
+
+def test_what_separates_words():
+    text = "Don't stop\u00a0here,\u3000«señor»: 中文 50% co\u00adop \ufeffC++ a\x00b x\x85y"
+    expected = "don ' t stop here , « señor » : 中 文 50 % coop c + + a b x y"
+    tokenizer = Words.learn(Counter(expected.split(" ")), vocabulary_size=100)
+    assert " ".join(pieces(tokenizer, text)) == expected == tokenizer.decode(tokenizer.encode([text])[0])
+
+
+def test_case():
+    counts = Counter(["title", "TITLE", "i\u0307stanbul", "σας"])
+    assert pieces(Words.learn(counts, vocabulary_size=9), "TITLE İstanbul ΣΑΣ") == ["title", "i\u0307stanbul", "[UNK]"]
+    assert pieces(Words.learn(counts, vocabulary_size=9, lowercase=False), "TITLE Title") == ["TITLE", "[UNK]"]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_counts_are_of_the_words_that_it_gives(lowercase):
+    texts = TEXTS * 3 + ["", "one  one   one"]
+    counts = Words.count(texts, lowercase=lowercase)
+    tokenizer = Words.learn(counts, vocabulary_size=len(counts) + 5, lowercase=lowercase)
+    ids, _ = tokenizer.encode(texts)
+    assert Counter(tokenizer.vocabulary[i] for i in ids.tolist()) == counts
+    assert Words.count([]) == Counter() == Words.count([""])
+
+
+def test_the_most_frequent_words_are_kept():
+    counts = Counter({"b": 5, "a": 5, "c": 9, "d": 1})
+    tokenizer = Words.learn(counts, vocabulary_size=8)
+    assert tokenizer.vocabulary == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "c", "a", "b"]
+    assert Words.learn(shuffled(counts), vocabulary_size=8).vocabulary == tokenizer.vocabulary
+    assert rows(*tokenizer.encode(["a d c"])) == [[6, 1, 5]]
+
+
+def test_a_vocabulary_needs_a_word():
+    with pytest.raises(ConfigError, match="vocabulary_size: got 5, wanted at least 6"):
+        learned(size=5)
