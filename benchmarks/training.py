@@ -55,14 +55,14 @@ class Both(keras.callbacks.Callback):
 
 
 def corpus(directory: Path, lengths: np.ndarray, seed: int) -> TokenStore:
-    """Rows of random ids, four of them from two sets of 20; the class is the set that more of them come from."""
+    """Rows of random ids, four of them from two sets of 10; the class is the set of three of them."""
     random = np.random.default_rng(seed)
     ids = random.integers(50, VOCABULARY.size, lengths.sum()).astype(np.int32)
     splits = np.concatenate([[0], np.cumsum(lengths)])
     classes = random.integers(0, 2, len(lengths))
     for start, length, sign in zip(splits[:-1], lengths, classes, strict=True):
         places = start + random.choice(length, 4, replace=False)
-        ids[places] = 10 + random.integers(0, 20, 4) + 20 * np.where(np.arange(4) < 3, sign, 1 - sign)
+        ids[places] = 10 + random.integers(0, 10, 4) + 10 * np.where(np.arange(4) < 3, sign, 1 - sign)
     columns = {"key": np.arange(len(lengths)), IDS: ragged(ids, splits, LONGEST), CLASS: classes.astype(np.int32)}
     columns["weight"] = np.ones(len(lengths), np.float32)
     path = directory / f"{seed}.arrow"

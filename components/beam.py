@@ -101,6 +101,7 @@ def _guarded(block: Any, work: Callable[..., Summary], args: tuple, retried: boo
     retried: the runner tries a block again that failed, so what is not the data's fault is left to it.
     """
     global _done
+    result: tuple[list[Summary], list]
     try:
         result = [work(block, *args)], []
     except DataError as error:

@@ -45,7 +45,7 @@ class Plan:
         max_tokens: int,
         seed: int = 0,
         replicas: int = 1,
-        buckets: int = 6,
+        buckets: int = 12,
         steps_per_call: int = 1,
     ):
         """lengths: <int32>[rows], longer ones are cut to `max_tokens`. weights: <float32>[rows].

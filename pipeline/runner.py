@@ -81,7 +81,10 @@ class Run:
         inputs = self._inputs(node, span)
         facts = _facts(node, params, inputs, hashes, span)
         path = self.root / node.name / xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())[:16]
-        artifact = node.stage.kind.load(path)
+        try:
+            artifact = node.stage.kind.load(path)
+        except OSError as error:
+            raise StageError(f"{node.name}: cannot read {path}: {error.strerror or error}") from error
         if artifact:
             return StageRun(node.name, span, artifact, time.monotonic() - started, True)
         self._claim_devices()

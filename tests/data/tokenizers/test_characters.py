@@ -13,7 +13,7 @@ from tests.data.tokenizers.texts import TEXTS, pieces, real_lines, shuffled
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_contract(lowercase):
     counts = Characters.count(TEXTS, lowercase=lowercase)
-    check_tokenizer(Characters.learn(counts, vocabulary_size=90, lowercase=lowercase), real_lines(500))
+    check_tokenizer(Characters.learn(counts, vocabulary_size=90, lowercase=lowercase), real_lines(200))
 
 
 def test_every_code_point_is_a_token():

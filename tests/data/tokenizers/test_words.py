@@ -16,7 +16,7 @@ def learned(size=300, **options):
 
 @pytest.mark.parametrize("lowercase", [True, False])
 def test_contract(lowercase):
-    check_tokenizer(learned(lowercase=lowercase), real_lines(500))
+    check_tokenizer(learned(lowercase=lowercase), real_lines(200))
 
 
 def test_what_separates_words():
