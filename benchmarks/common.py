@@ -35,18 +35,22 @@ def print_table(title: str, rows: list[tuple[str, ...]]) -> None:
 
 
 def corpus(name: str, folder: Path) -> dict[str, Any]:
-    """The `[example_gen]` section of a corpus; TREC is rewritten into `folder`, since its label shares the text's line."""
+    """The `[example_gen]` section of a corpus, without a valid split: nothing here is chosen by one.
+
+    TREC is rewritten into `folder`, since its label shares the text's line.
+    """
+    whole = {"splits": {"train": 1.0}}
     if name == "sst2":
         path = CORPORA / "sst2_socher"
         columns = {"name": "tsv", "columns": ["text", "label"], "quoting": False}
-        return {"input": {"train": f"{path}/train.tsv", "dev": f"{path}/dev.tsv"}, "format": columns}
+        return {"input": {"train": f"{path}/train.tsv", "dev": f"{path}/dev.tsv"}, "format": columns, **whole}
     if name == "trec":
         for split in ("train", "test"):
             lines = (CORPORA / "trec" / f"TREC.{split}").read_text(encoding="latin-1").splitlines()
             rows = [(line.partition(":")[0], line.partition(" ")[2]) for line in lines]
             with (folder / f"trec-{split}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([("label", "text"), *rows])
-        return {"input": {split: f"{folder}/trec-{split}.csv" for split in ("train", "test")}}
+        return {"input": {split: f"{folder}/trec-{split}.csv" for split in ("train", "test")}, **whole}
     shares = {"train": 0.8, "test": 0.2}
     if name == "mr":
         path = CORPORA / "rotten_tomatoes_mr" / "rt-polarity.{label}"
@@ -58,7 +62,7 @@ def corpus(name: str, folder: Path) -> dict[str, Any]:
     path = CORPORA / "cola"
     columns = {"name": "tsv", "columns": ["source", "label", "mark", "text"], "quoting": False}
     given = {"train": f"{path}/in_domain_train.tsv", "dev": f"{path}/in_domain_dev.tsv"}
-    return {"input": given, "format": columns}
+    return {"input": given, "format": columns, **whole}
 
 
 def artifact(record: dict[str, Any], stage: str) -> Path:

@@ -37,7 +37,7 @@ def example_gen(
     ] = {},
     keep: Annotated[list[str], Field(description="other columns to keep, for slices and reports")] = [],
     splits: Annotated[
-        dict[str, Annotated[float, Field(ge=0)]], Field(description="shares of one input, by hash of `split_by`")
+        dict[str, Annotated[float, Field(ge=0)]], Field(description="shares by hash of `split_by`; of given splits, only what valid takes from train")
     ] = {"train": 0.8, "valid": 0.1, "test": 0.1},
     split_by: Annotated[
         str, Field(description="column whose hash decides the split; the first text field if empty")

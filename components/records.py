@@ -6,7 +6,7 @@ from components.sources import find_files
 from data import schema
 from data.errors import ConfigError, did_you_mean
 
-DEV = "dev"  # given train and dev only, dev is the test split and valid is cut from train
+DEV = "dev"  # given train and dev only, dev is the test split
 
 
 class Plan(NamedTuple):
@@ -52,7 +52,8 @@ def _given(input: str | dict[str, str], splits: dict[str, float]) -> list[tuple[
         raise ConfigError(f"example_gen.input: got {sorted(input)}; wanted train and some of valid, test, dev")
     dev = "valid" if "test" in input else "test"
     given = {dev if split == DEV else split: pattern for split, pattern in input.items()}
-    train = {"train": 1.0} if "valid" in given else {"train": 0.9, "valid": 0.1}
+    valid = 0.0 if "valid" in given else splits.get("valid", 0.0)  # a valid split that is not given is cut from train
+    train = {"train": 1.0 - valid, "valid": valid}
     return [(pattern, train if split == "train" else {split: 1.0}) for split, pattern in given.items()]
 
 

@@ -52,7 +52,8 @@ def write_shard(path: str | Path, records: Iterable[pa.RecordBatch]) -> int:
 
 def _chunks(records: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The same rows in as few record batches as CHUNK_BYTES allows."""
-    pending, size = [], 0
+    pending: list[pa.RecordBatch] = []
+    size = 0
     for batch in records:
         if pending and size + batch.nbytes > CHUNK_BYTES:
             yield pa.concat_batches(pending)
@@ -100,7 +101,7 @@ class TokenStore:
             )
         self.classes, self.weights = np.concatenate(classes), np.concatenate(weights)
         self._columns = {name: _Ragged(chunks, name, kept) for name in LENGTHS if name in chunks[0].schema.names}
-        self.lengths = np.sum([column.lengths for column in self._columns.values()], axis=0, dtype=np.int32)
+        self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
 
     def __len__(self) -> int:
         return len(self.classes)

@@ -87,9 +87,13 @@ def build_model(
     from models.layers import TextModel
     from models.packing import added_tokens, pack
 
-    name = next(name for name, kind in FAMILIES.items() if isinstance(family, kind))
-    if max_tokens <= added_tokens(family.special_tokens, pairs) + pairs:
-        raise ConfigError(f"transform.max_tokens: got {max_tokens}, too few for family '{name}' to keep any of a text")
+    name = next((name for name, kind in FAMILIES.items() if type(family) is kind), type(family).__name__)
+    least = added_tokens(family.special_tokens, pairs) + 1 + pairs
+    if max_tokens < least:
+        raise ConfigError(
+            f"transform.max_tokens: got {max_tokens}, which leaves family '{name}' no room for a text beside its special "
+            f"tokens; wanted {least} or more"
+        )
     if family.special_tokens and None in (vocabulary.start, vocabulary.end):
         raise ConfigError(
             f"tokenizer_gen.kind: family '{name}' puts start and end tokens around a text and this tokenizer has none; "

@@ -1,11 +1,12 @@
-"""Pretrained backbones by KerasHub preset name, handle or local folder: the only place here that may use the network.
+"""Pretrained models by KerasHub preset name, handle or local folder: the only place in models that may use the network.
 
 A folder is what KerasHub's `save_to_preset` writes, or Hugging Face's (config.json and model.safetensors); neither
-needs the network. Names and handles ("bert_tiny_en_uncased", "kaggle://...", "hf://...") are fetched once and cached
+needs the network. Names and handles (`bert_tiny_en_uncased`, `kaggle://...`, `hf://...`) are fetched once and cached
 by KerasHub.
 """
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from data.errors import ConfigError
 
@@ -13,19 +14,32 @@ if TYPE_CHECKING:
     import keras_hub
 
 
-def load_backbone(preset: str, kind: type) -> "keras_hub.models.Backbone":
-    """The backbone of a preset with its weights; `kind` is the KerasHub class wanted (BertBackbone).
+def load_backbone(preset: str, kind: type["keras_hub.models.Backbone"]) -> Any:
+    """The backbone of a preset with its weights, under the current dtype policy; `kind` is the class wanted.
 
-    Raises ConfigError when the preset cannot be found, read, or is of another architecture.
+    Raises ConfigError when the preset cannot be found or read, or is of another architecture.
     """
     import keras
 
     try:
-        backbone = kind.from_preset(preset, dtype=keras.config.dtype_policy())
+        return kind.from_preset(preset, dtype=keras.config.dtype_policy())
     except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise errors of their own
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(
-            f"trainer.family.preset: '{preset}' could not be loaded ({first_line}); wanted a {kind.__name__} as a KerasHub "
-            f"preset name, a kaggle:// or hf:// handle, or a folder with config.json and its weights"
-        ) from error
-    return backbone
+        raise _not_loaded(preset, kind.__name__, error) from error
+
+
+def save_tokenizer(preset: str, directory: str | Path) -> None:
+    """Writes a preset's tokenizer to a local folder that `data.tokenizers.from_files` reads; ConfigError as above."""
+    import keras_hub
+
+    try:
+        keras_hub.tokenizers.Tokenizer.from_preset(preset).save_to_preset(str(directory))
+    except Exception as error:  # as above
+        raise _not_loaded(preset, "tokenizer", error) from error
+
+
+def _not_loaded(preset: str, wanted: str, error: Exception) -> ConfigError:
+    reason = " ".join(str(error).split())[:300] or type(error).__name__
+    return ConfigError(
+        f"trainer.family.preset: '{preset}' could not be loaded as {wanted}; wanted a KerasHub preset name, a kaggle:// "
+        f"or hf:// handle, or a folder with config.json and weights. What the library says: {reason}"
+    )

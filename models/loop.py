@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data.batches import Plan
+from data.batches import Call, Plan
 from data.errors import ConfigError, DataError, StageError, did_you_mean
 from data.store import TokenStore
 from models.checkpoint import Checkpoints
@@ -82,6 +82,7 @@ def train(
         model = _build(build, training.precision, train_store, plan)
         run = _Run(model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir))
         run.restore()
+        run.check_workers()
         run.fit(callbacks, on_progress, terminated)
     return TrainResult(model, run.at.history, run.at.best_epoch or run.at.epoch, run.at.steps)
 
@@ -105,7 +106,7 @@ class _Run:
         self.model, self.task, self.plan, self.training, self.strategy = model, task, plan, training, strategy
         self.train_store, self.valid_store = stores
         self.chief = is_chief(strategy)
-        self.checkpoints, self.saved = Checkpoints(directories[0]), time.monotonic()
+        self.checkpoints, self.saved, self.read = Checkpoints(directories[0]), time.monotonic(), time.monotonic()
         self.files = HistoryFiles(directories[1] if self.chief else None)
         self.total_steps = plan.steps * training.epochs
         weights, loss_scaling = model.trainable_variables, training.precision == "mixed_float16"
@@ -129,7 +130,10 @@ class _Run:
         every.on_train_begin()
         while self.at.epoch < self.training.epochs and not self.at.stopped:
             every.on_epoch_begin(self.at.epoch)
-            for _ in self.calls():
+            for call, batch in self.remaining():
+                if wants_batches:
+                    every.on_train_batch_begin(self.at.call)
+                self.take(call, batch)
                 on_progress(self.at.steps, self.total_steps)
                 if wants_batches:
                     every.on_train_batch_end(self.at.call - 1, {"loss": self.loss()})
@@ -145,22 +149,24 @@ class _Run:
             _assign(self.model.weights, self.best_weights)
         self.model.optimizer = None  # else it would be saved with the model
 
-    def calls(self) -> Iterator[None]:
-        """Makes the remaining calls of the epoch, stopping after each."""
-        replicas, read = self.strategy.num_replicas_in_sync, time.monotonic()
-        remaining = self.plan.epoch(self.at.epoch)[self.at.call :]
-        for call, batch in prefetch(lambda call: load(self.train_store, call, replicas), remaining):
-            self.totals = self.train_call(batch, tf.constant(call.weights), tf.constant(call.steps), self.totals)
-            self.at.call += 1
-            self.at.steps += call.steps
-            if time.monotonic() - read > READ_SECONDS:
-                self.loss()
-                read = time.monotonic()
-            yield
+    def remaining(self) -> Iterator[tuple[Call, dict[str, tf.Tensor]]]:
+        """The calls of the epoch that are not done, each with its batches."""
+        replicas = self.strategy.num_replicas_in_sync
+        calls = self.plan.epoch(self.at.epoch)[self.at.call :]
+        return prefetch(lambda call: load(self.train_store, call, replicas), calls)
+
+    def take(self, call: Call, batch: dict[str, tf.Tensor]) -> None:
+        """Takes a call's steps."""
+        self.totals = self.train_call(batch, tf.constant(call.weights), tf.constant(call.steps), self.totals)
+        self.at.call += 1
+        self.at.steps += call.steps
+        if time.monotonic() - self.read > READ_SECONDS:
+            self.loss()
 
     def loss(self) -> float:
         """Weighted mean loss of the epoch so far; waits for the device."""
         loss, weight, _, bad = self.totals.numpy()
+        self.read = time.monotonic()
         if bad >= 0:
             raise StageError(
                 f"trainer, epoch {self.at.epoch + 1}, step {bad:.0f} of {self.plan.steps}: got a loss that is not "
@@ -226,6 +232,18 @@ class _Run:
         _assign(variables, found.arrays)
         self.totals = tf.constant(found.arrays[len(variables)])
         self.best_weights = found.arrays[len(variables) + 1 :]
+
+    def check_workers(self) -> None:
+        """Raises StageError when workers start from different checkpoints; they would wait for each other for ever."""
+        replicas, steps = self.strategy.num_replicas_in_sync, tf.constant(self.at.steps, tf.float64)
+        if local_replicas(self.strategy) == replicas:
+            return
+        total = tf.function(lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, steps))
+        if self.strategy.experimental_local_results(self.strategy.run(total))[0] != steps * replicas:
+            raise StageError(
+                f"trainer: got {self.at.steps} steps done in this worker's checkpoint and another number in others'; "
+                "wanted one checkpoint directory for all; put the home on a file system that every worker sees"
+            )
 
 
 def _check(training: Training, strategy: tf.distribute.Strategy, train_store: TokenStore, valid_store) -> None:

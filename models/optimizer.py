@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules: a frozen spec, built into a Keras optimizer."""
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,7 +39,7 @@ class Optimizer(BaseModel):
         """
         import keras
 
-        kinds = {
+        kinds: dict[str, tuple[Any, dict[str, Any]]] = {
             "adam": (keras.optimizers.Adam, {"beta_1": self.momentum}),
             "adamw": (keras.optimizers.AdamW, {"beta_1": self.momentum, "weight_decay": self.weight_decay}),
             "sgd": (keras.optimizers.SGD, {"momentum": self.momentum}),

@@ -20,7 +20,8 @@ from models.strategy import local_replicas
 from models.tasks.base import Task
 
 Shapes = dict[str, tf.TensorSpec] | None  # of the batches a function takes; None: it is traced for each shape
-Item, Made = TypeVar("Item"), TypeVar("Made")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def train_function(
@@ -105,7 +106,9 @@ def evaluate(
     function: Callable, task: Task, store: TokenStore, calls: list[Call], strategy: tf.distribute.Strategy
 ) -> dict[str, float]:
     """The task's metrics and the weighted mean `loss` over all rows of `calls`."""
-    logits, losses, batches = [], [], []
+    logits: list[np.ndarray] = []
+    losses: list[np.ndarray] = []
+    batches: list[dict[str, np.ndarray]] = []
     replicas = local_replicas(strategy)
     for call, batch in prefetch(lambda call: load(store, call, replicas), calls):
         for n in range(call.steps):

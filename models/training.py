@@ -24,7 +24,7 @@ class Training(BaseModel):
 
     batch_tokens: padded tokens of a global batch, over all replicas.
     max_tokens: longer rows are cut.
-    buckets: at most so many lengths that rows are padded to; each costs a compilation.
+    buckets: at most so many lengths that rows are padded to; under XLA each costs a compilation.
     steps_per_call: training steps between two returns to Python; more than 1 pays on fast devices.
     deterministic: uses only operations that give the same bits every time, on GPUs at some cost.
     checkpoint_seconds: a checkpoint is written this often, after each epoch, and on SIGTERM.
@@ -35,7 +35,7 @@ class Training(BaseModel):
     epochs: PositiveInt = 5
     batch_tokens: PositiveInt = 8192
     max_tokens: PositiveInt = 128
-    buckets: Annotated[int, Field(ge=1, le=64)] = 6
+    buckets: Annotated[int, Field(ge=1, le=64)] = 12
     optimizer: Optimizer = Optimizer()
     early_stopping: EarlyStopping | None = None
     precision: Precision = "float32"

@@ -26,7 +26,7 @@ class _Bag(Family):
     c: float = Field(1.0, gt=0, description="inverse of L2 strength, LogisticRegression's C; larger fits closer")
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words"}
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 100_000}
     linear: ClassVar[bool] = True
 
     @field_validator("ngrams")
@@ -136,8 +136,8 @@ class BagOfWords(_Bag):
     """Counts of word n-grams, each with a learned weight for each label."""
 
     recommended: ClassVar[dict[str, Any]] = {
-        "epochs": 40,
-        "batch_tokens": 8192,
+        "epochs": 60,
+        "batch_tokens": 16384,
         "optimizer": {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "clip_norm": None},
     }
 
@@ -151,9 +151,9 @@ class Tfidf(_Bag):
     sublinear: bool = Field(False, description="1 + ln(count) in place of count")
 
     recommended: ClassVar[dict[str, Any]] = {
-        "epochs": 40,
-        "batch_tokens": 8192,
-        "optimizer": {"name": "adam", "learning_rate": 0.1, "schedule": "cosine", "clip_norm": None},
+        "epochs": 60,
+        "batch_tokens": 16384,
+        "optimizer": {"name": "adam", "learning_rate": 0.3, "schedule": "cosine", "clip_norm": None},
     }
 
     def weigh(self, counts, idf):

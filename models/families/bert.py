@@ -22,8 +22,12 @@ class Bert(Family):
     preset: str | None = Field(None, description="KerasHub preset, handle or folder; then the sizes are the preset's")
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece"}
-    recommended: ClassVar[dict[str, Any]] = {}
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece", "vocabulary_size": 8000}
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 4,
+        "batch_tokens": 2048,
+        "optimizer": {"learning_rate": 5e-4, "schedule": "linear", "warmup": 0.1},
+    }
     special_tokens: ClassVar[bool] = True
 
     @model_validator(mode="after")

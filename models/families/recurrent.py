@@ -21,8 +21,12 @@ class Lstm(Family):
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="between steps; above 0 it rules out cuDNN on GPUs")
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words"}
-    recommended: ClassVar[dict[str, Any]] = {}
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 8,
+        "batch_tokens": 1024,
+        "optimizer": {"learning_rate": 2e-3, "schedule": "linear", "warmup": 0.1},
+    }
 
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from keras import layers

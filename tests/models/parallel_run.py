@@ -6,10 +6,13 @@ For each optimizer trains 8 steps on DIRECTORY's rows and writes the weights to 
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from data.errors import StageError
 from data.store import Shards, TokenStore
 from models.loop import train
 from models.optimizer import Optimizer
@@ -32,22 +35,27 @@ def main(name: str, directory: Path, output: str) -> None:
         for name in ("train", "valid")
     }
     for kind, optimizer in OPTIMIZERS.items():
-        stopping = EarlyStopping(metric="accuracy")
-        result = train(
+        training = Training(optimizer=optimizer, early_stopping=EarlyStopping(metric="accuracy"), **SIZES)
+        run = partial(
+            train,
             tiny.build,
             tiny.Yes(),
             split["train"],
             split["valid"],
-            training=Training(optimizer=optimizer, early_stopping=stopping, **SIZES),
+            training=training,
             strategy=strategy,
             checkpoint_dir=directory / f"{output}.{kind}.checkpoints",
             log_dir=directory / f"{output}.{kind}.logs",
         )
+        result = run()
         assert result.steps == 8, result.steps
         arrays = {f"w{n}": weight.numpy() for n, weight in enumerate(result.model.weights)}
         history = {f"history {name}": [row[name] for row in result.history] for name in result.history[0]}
         chief, replicas = is_chief(strategy), strategy.num_replicas_in_sync
         np.savez(directory / f"{output}.{kind}.npz", chief=chief, replicas=replicas, **arrays, **history)
+    if name == "multi_worker":  # now the chief has a checkpoint in its own directory, and the other worker has none
+        with pytest.raises(StageError, match="every worker sees"):
+            run()
 
 
 if __name__ == "__main__":
