@@ -1,6 +1,6 @@
 """The main job on the embedded sample: seconds of a run and of a run with nothing to do, size of the SavedModel.
 
-    python -m benchmarks.whole
+python -m benchmarks.whole
 """
 
 import json

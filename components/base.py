@@ -99,7 +99,7 @@ def component(*, version: int, tensorflow: bool = False) -> Callable[[Callable],
             inputs=inputs,
             output=output,
             kind=kind,
-            params=create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields),
+            params=create_model(function.__name__, __config__=ConfigDict(extra="forbid"), **fields),  # type: ignore[call-overload]
             shared=frozenset(n for n, m in marks.items() if _SHARED in m),
             recorded=frozenset(n for n, m in marks.items() if _RECORDED in m),
             sources=frozenset(n for n, m in marks.items() if _SOURCE in m),

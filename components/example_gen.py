@@ -37,7 +37,8 @@ def example_gen(
     ] = {},
     keep: Annotated[list[str], Field(description="other columns to keep, for slices and reports")] = [],
     splits: Annotated[
-        dict[str, Annotated[float, Field(ge=0)]], Field(description="shares by hash of `split_by`; of given splits, only what valid takes from train")
+        dict[str, Annotated[float, Field(ge=0)]],
+        Field(description="shares by hash of `split_by`; of given splits, only what valid takes from train"),
     ] = {"train": 0.8, "valid": 0.1, "test": 0.1},
     split_by: Annotated[
         str, Field(description="column whose hash decides the split; the first text field if empty")
@@ -84,7 +85,8 @@ class _Found:
 
 def _read_block(plan: Plan, job: _Job) -> _Found:
     """Reads one block, writes a Parquet shard a split and the block's rejects. Runs in a worker."""
-    found, writers, rejects = _Found(), {}, []
+    found, rejects = _Found(), []
+    writers: dict[str, Any] = {}
     captured = next(iter(plan.captures.values()))
     columns = dict.fromkeys((*(c for _, c in job.fields), *job.keep, job.split_by))
     wanted = tuple(column for column in columns if column not in captured)
@@ -172,8 +174,8 @@ def _numbers(values: Any) -> Any:
 
     def number(text: str | None) -> float | None:
         try:
-            value = float(text)
-        except (TypeError, ValueError):
+            value = float(text or "")
+        except ValueError:
             return None
         return value if abs(value) < float("inf") else None
 

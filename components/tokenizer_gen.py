@@ -30,9 +30,7 @@ def tokenizer_gen(
     ] = {},
     files: Annotated[
         Source[str],
-        Field(
-            description="published files to take instead, or their folder: vocab.txt, vocab.json, *.model, tokenizer.json"
-        ),
+        Field(description="published files to take instead, or their folder: vocab.txt, *.model, tokenizer.json, ..."),
     ] = "",
     preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
 ) -> None:
@@ -49,19 +47,19 @@ def tokenizer_gen(
 
 
 def _count(
-    examples: list[Examples], kind: type, options: dict, min_count: int, runtime: Runtime, out: TokenizerFiles
+    examples: list[Examples], kind: Any, options: dict, min_count: int, runtime: Runtime, out: TokenizerFiles
 ) -> dict[str, int]:
     from components.beam import over_blocks
 
     shards = [shard for artifact in examples for shard in artifact.shards("train")]
     counts = over_blocks(runtime, "tokenizer_gen", shards, _count_shard, (kind, options), _merge, out.scratch)
-    counts = {unit: n for unit, n in counts.items() if n >= min_count}
-    if not counts:
+    kept = {unit: n for unit, n in counts.items() if n >= min_count}
+    if not kept:
         raise DataError(f"tokenizer_gen: no word of the training split occurs {min_count} times; lower min_count")
-    return counts
+    return kept
 
 
-def _count_shard(shard: str, kind: type, options: dict) -> Counter:
+def _count_shard(shard: str, kind: Any, options: dict) -> Counter:
     import pyarrow.parquet as pq
     from etils import epath
 

@@ -9,8 +9,6 @@ from components.artifacts import Model, Schema, TokenizerFiles, Tokens
 from components.base import Input, Output, Recorded, Runtime, Shared, component
 from data.errors import ConfigError, DataError, did_you_mean
 
-DEFAULTS = {"epochs": 10, "batch_tokens": 8192, "optimizer": {}}  # where config and family's `recommended` are silent
-
 
 def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
     """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
@@ -118,7 +116,9 @@ def trainer(
     from models.training import Training
 
     spec, job = family_of(family), spec_of(TASKS[task], head)
-    plan = DEFAULTS | _recommended(spec) | {k: v for k, v in (("epochs", epochs), ("batch_tokens", batch_tokens)) if v}
+    plan = spec.training_defaults()
+    plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
+    plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
@@ -132,7 +132,7 @@ def trainer(
         batch_tokens=plan["batch_tokens"],
         max_tokens=max_tokens,
         buckets=buckets,
-        optimizer=_optimizer(plan["optimizer"] | optimizer),
+        optimizer=_optimizer(plan["optimizer"]),
         early_stopping=_early_stopping(early_stopping) if early_stopping else None,
         precision=precision,
         seed=seed,
@@ -169,10 +169,6 @@ def trainer(
     _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
 
 
-def _recommended(family: Any) -> dict[str, Any]:
-    return dict(type(family).recommended)
-
-
 def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
     """The rows of a split over all spans, or None where there is none."""
     from data.store import Shards, TokenStore
@@ -192,7 +188,7 @@ def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str])
     if class_weights == "none":
         return
     counts = np.bincount(store.classes, weights=store.weights, minlength=len(labels))
-    if class_weights == "balanced":
+    if isinstance(class_weights, str):  # balanced
         weights = counts.sum() / (len(labels) * np.maximum(counts, 1e-9))
     else:
         unknown = [label for label in class_weights if label not in labels]

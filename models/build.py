@@ -29,7 +29,7 @@ def check_fit(family: str, task: str) -> None:
     if missing:
         fitting = sorted(name for name, other in FAMILIES.items() if TASKS[task].needs <= other.offers)
         raise ConfigError(
-            f"trainer.family.name: '{family}' does not give {' and '.join(sorted(missing))}, which task '{task}' needs; "
+            f"trainer.family.name: '{family}' does not give {' and '.join(sorted(missing))}, which '{task}' needs; "
             f"families that do: {', '.join(fitting) or 'none'}"
         )
 
@@ -37,9 +37,7 @@ def check_fit(family: str, task: str) -> None:
 def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
     """What a family needs to know of a tokenizer."""
     special = tokenizer.special
-    return Vocabulary(
-        len(tokenizer.vocabulary), special.pad, special.unknown, special.start, special.end, special.mask
-    )
+    return Vocabulary(len(tokenizer.vocabulary), special.pad, special.unknown, special.start, special.end, special.mask)
 
 
 def adapt(
@@ -91,7 +89,7 @@ def build_model(
     least = added_tokens(family.special_tokens, pairs) + 1 + pairs
     if max_tokens < least:
         raise ConfigError(
-            f"transform.max_tokens: got {max_tokens}, which leaves family '{name}' no room for a text beside its special "
+            f"transform.max_tokens: got {max_tokens}, which leaves family '{name}' no room for a text beside special "
             f"tokens; wanted {least} or more"
         )
     if family.special_tokens and None in (vocabulary.start, vocabulary.end):

@@ -8,7 +8,10 @@ stores cannot) and a run killed while writing falls back on the checkpoint befor
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,3 +83,17 @@ def _split(data: bytes, shapes: Sequence[tuple[str, list[int]]]) -> Iterable[np.
         array = np.frombuffer(data, np.dtype(name), int(np.prod(shape)), offset).reshape(shape)
         offset += array.nbytes
         yield array
+
+
+@contextmanager
+def sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, instead of ending the process at once (in the main thread; else never set)."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGTERM, before)

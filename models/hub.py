@@ -40,6 +40,6 @@ def save_tokenizer(preset: str, directory: str | Path) -> None:
 def _not_loaded(preset: str, wanted: str, error: Exception) -> ConfigError:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     return ConfigError(
-        f"trainer.family.preset: '{preset}' could not be loaded as {wanted}; wanted a KerasHub preset name, a kaggle:// "
+        f"trainer.family.preset: '{preset}' could not be loaded as {wanted}; wanted a KerasHub preset, a kaggle:// "
         f"or hf:// handle, or a folder with config.json and weights. What the library says: {reason}"
     )

@@ -5,12 +5,9 @@ MirroredStrategy, and cannot resume inside an epoch. Models, optimizers and call
 """
 
 import itertools
-import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +19,7 @@ import tensorflow as tf
 from data.batches import Call, Plan
 from data.errors import ConfigError, DataError, StageError, did_you_mean
 from data.store import TokenStore
-from models.checkpoint import Checkpoints
+from models.checkpoint import Checkpoints, sigterm
 from models.history import HistoryFiles
 from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
 from models.strategy import is_chief, local_replicas
@@ -30,7 +27,6 @@ from models.tasks.base import Task
 from models.training import EarlyStopping, Precision, Training
 
 READ_SECONDS = 1.0  # how often the loss is read from the device, and NaN noticed, where no callback wants it
-FALLING = {"loss", "perplexity", "bits_per_byte"}  # metrics that are better when lower
 
 
 class TrainResult(NamedTuple):
@@ -77,13 +73,15 @@ def train(
     keras.utils.set_random_seed(training.seed)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    with strategy.scope(), _sigterm() as terminated:
+    with strategy.scope(), sigterm() as terminated:
         plan = _plan(train_store, training, strategy.num_replicas_in_sync)
         model = _build(build, training.precision, train_store, plan)
-        run = _Run(model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir))
+        run = _Run(
+            model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir), terminated
+        )
         run.restore()
         run.check_workers()
-        run.fit(callbacks, on_progress, terminated)
+        run.fit(callbacks, on_progress)
     return TrainResult(model, run.at.history, run.at.best_epoch or run.at.epoch, run.at.steps)
 
 
@@ -102,10 +100,10 @@ class _Position:
 class _Run:
     """One run: its parts, and where it is."""
 
-    def __init__(self, model, task, stores, plan, training, strategy, directories):
+    def __init__(self, model, task, stores, plan, training, strategy, directories, terminated):
         self.model, self.task, self.plan, self.training, self.strategy = model, task, plan, training, strategy
         self.train_store, self.valid_store = stores
-        self.chief = is_chief(strategy)
+        self.chief, self.terminated = is_chief(strategy), terminated
         self.checkpoints, self.saved, self.read = Checkpoints(directories[0]), time.monotonic(), time.monotonic()
         self.files = HistoryFiles(directories[1] if self.chief else None)
         self.total_steps = plan.steps * training.epochs
@@ -121,7 +119,7 @@ class _Run:
             self.evaluate_batch = evaluate_function(model, task, strategy, shapes)
         self.at, self.totals, self.best_weights = _Position(), no_totals(), []
 
-    def fit(self, callbacks, on_progress, terminated: threading.Event) -> None:
+    def fit(self, callbacks, on_progress) -> None:
         self.model.optimizer, self.model.stop_training = self.optimizer, False  # what Keras' callbacks look at
         wants_batches = any(map(_has_batch_end, callbacks))
         every = keras.callbacks.CallbackList(list(callbacks), model=self.model, epochs=self.training.epochs, verbose=0)
@@ -137,13 +135,11 @@ class _Run:
                 on_progress(self.at.steps, self.total_steps)
                 if wants_batches:
                     every.on_train_batch_end(self.at.call - 1, {"loss": self.loss()})
-                if terminated.is_set() or time.monotonic() - self.saved >= self.training.checkpoint_seconds:
+                if self.terminated.is_set() or time.monotonic() - self.saved >= self.training.checkpoint_seconds:
                     self.save()
-                _leave(terminated)
                 if self.model.stop_training:
                     break
             self.end_epoch(every)
-            _leave(terminated)
         every.on_train_end()
         if self.best_weights:
             _assign(self.model.weights, self.best_weights)
@@ -201,20 +197,21 @@ class _Run:
 
     def watch(self, stopping: EarlyStopping) -> None:
         """Keeps the weights of the best epoch, and stops when it is `patience` epochs back."""
-        values = [row[f"val_{stopping.metric}"] for row in self.at.history]
-        sign = -1 if (stopping.mode or ("min" if stopping.metric in FALLING else "max")) == "min" else 1
-        before = max((sign * value for value in values[:-1] if not math.isnan(value)), default=-math.inf)
-        if sign * values[-1] > before or not self.at.best_epoch:
-            self.at.best_epoch, self.best_weights = self.at.epoch, [w.numpy() for w in self.model.weights]
+        self.at.best_epoch = stopping.best_epoch([row[f"val_{stopping.metric}"] for row in self.at.history])
+        if self.at.best_epoch == self.at.epoch:
+            self.best_weights = [weight.numpy() for weight in self.model.weights]
         self.at.stopped = self.at.epoch - self.at.best_epoch >= stopping.patience
 
     def save(self) -> None:
+        """Writes a checkpoint, in the chief; after SIGTERM, ends the process."""
         self.saved = time.monotonic()
         if self.chief:
             self.loss()  # weights that are not numbers are not worth keeping
             variables = [*self.model.variables, *self.optimizer.variables]
             arrays = (variable.numpy() for variable in [*variables, self.totals])
             self.checkpoints.save(itertools.chain(arrays, self.best_weights), asdict(self.at))
+        if self.terminated.is_set():
+            raise SystemExit(128 + signal.SIGTERM)
 
     def restore(self) -> None:
         """Goes to the newest checkpoint, if there is one. Raises StageError if it is another model's."""
@@ -288,22 +285,3 @@ def _has_batch_end(callback: keras.callbacks.Callback) -> bool:
     default = keras.callbacks.Callback
     methods = {"on_train_batch_end": default.on_train_batch_end, "on_batch_end": default.on_batch_end}
     return any(getattr(getattr(callback, name), "__func__", None) is not method for name, method in methods.items())
-
-
-@contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, instead of ending the process at once (in the main thread; else never set)."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _leave(terminated: threading.Event) -> None:
-    if terminated.is_set():
-        raise SystemExit(128 + signal.SIGTERM)

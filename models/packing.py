@@ -50,7 +50,7 @@ def added_tokens(special_tokens: bool, pairs: bool) -> int:
     return 2 * special_tokens + pairs
 
 
-def _token(token: int, segment: int) -> tuple[tf.Tensor, int, int]:
+def _token(token: int | None, segment: int) -> tuple[tf.Tensor, int, int]:
     return tf.constant([[token]], tf.int32), 1, segment
 
 
@@ -76,6 +76,9 @@ def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int
         inside = (position >= offset) & (position < offset + count)
         ids = tf.broadcast_to(ids, [rows, width])
         here = tf.gather(ids, tf.clip_by_value(position - offset, 0, width - 1), batch_dims=1)
-        packed = {IDS: tf.where(inside, here, packed[IDS]), "segment_ids": tf.where(inside, segment, packed["segment_ids"])}
+        packed = {
+            IDS: tf.where(inside, here, packed[IDS]),
+            "segment_ids": tf.where(inside, segment, packed["segment_ids"]),
+        }
         offset += count
     return {**packed, "mask": position < offset}

@@ -1,5 +1,7 @@
 """What a training run may set: a frozen spec, Keras-free, so that a config is checked without TensorFlow."""
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -7,16 +9,25 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from models.optimizer import Optimizer
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+FALLING = {"loss", "perplexity", "bits_per_byte"}  # metrics that are better when lower
 
 
 class EarlyStopping(BaseModel):
-    """Stops when `metric` of the valid split has not improved for `patience` epochs; the best weights are kept."""
+    """When to stop before the last epoch; the best epoch's weights are kept."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metric: str = "loss"
-    patience: PositiveInt = 3
-    mode: Literal["min", "max"] | None = None  # None: min for loss, perplexity and bits_per_byte, else max
+    metric: str = Field("loss", description="of the valid split, measured after each epoch")
+    patience: int = Field(3, ge=1, description="epochs without a better value before it stops")
+    mode: Literal["min", "max"] | None = Field(
+        None, description="what is better; if not given, min for loss, perplexity and bits_per_byte, else max"
+    )
+
+    def best_epoch(self, values: Sequence[float]) -> int:
+        """The epoch, from 1, with the best of these values; the first of equals. NaN is never the better one."""
+        sign = -1 if (self.mode or ("min" if self.metric in FALLING else "max")) == "min" else 1
+        scores = [-math.inf if math.isnan(value) else sign * value for value in values]
+        return scores.index(max(scores)) + 1
 
 
 class Training(BaseModel):

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ class Config:
     given: frozenset[str] = frozenset()  # the sections that the config has
 
 
-def load_config(path: str | None, overrides: list[str] = ()) -> Config:
+def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
     """Reads and checks a config with `section.key=value` overrides. Raises ConfigError with every problem."""
     raw = _read(path) if path else {}
     for override in overrides:
@@ -124,7 +124,7 @@ def _unknown(section: str, key: str, known: list[str], problems: list[str]) -> b
     return False
 
 
-def _problem(section: str, error: dict[str, Any]) -> str:
+def _problem(section: str, error: Mapping[str, Any]) -> str:
     """One line for a pydantic error: path, what was wanted, what was got."""
     path = ".".join(str(part) for part in (section, *error["loc"]) if part not in ("str", "dict[str,str]"))
     if error["type"] == "missing":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from components.base import Runtime
@@ -32,7 +32,8 @@ class Screen:
             console=self.console,
             transient=True,
         )
-        self.stage, self.task, self.started, self.told = "", None, 0.0, 0.0
+        self.stage, self.started, self.told = "", 0.0, 0.0
+        self.task: TaskID | None = None
 
     def __enter__(self) -> "Screen":
         self.bar.start()

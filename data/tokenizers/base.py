@@ -56,7 +56,7 @@ class Tokenizer(ABC):
 
     @classmethod
     @abstractmethod
-    def load(cls, directory: Path) -> "Tokenizer":
+    def load(cls, directory: str | Path) -> "Tokenizer":
         """Loads what `save` wrote."""
 
     @abstractmethod

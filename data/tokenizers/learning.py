@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from data.errors import ConfigError
 from data.tokenizers.base import SpecialTokens
@@ -21,7 +22,7 @@ def distinct(chunks):
     return counted.field("values"), counted.field("counts").to_numpy()
 
 
-def distinct_between_spaces(texts: Sequence[str]):
+def distinct_between_spaces(texts: Sequence[str]) -> tuple[Any, Any]:
     """Each distinct part between spaces once, in as few texts as can be: an Arrow array, and how
     often the parts of each of its texts occur (<int64>).
 
@@ -38,7 +39,7 @@ def distinct_between_spaces(texts: Sequence[str]):
     return pc.binary_join(groups, " "), times
 
 
-def count_tokens(texts, times, tokens: Callable) -> Counter[str]:
+def count_tokens(texts: Any, times: Any, tokens: Callable) -> Counter[str]:
     """Counts the tokens of texts (an Arrow array) that occur `times` <int64> times.
 
     tokens: a function from tf.string [N] to a RaggedTensor of strings [N, None].

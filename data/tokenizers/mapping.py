@@ -62,7 +62,8 @@ def _double_array(root: dict[int, Any]) -> np.ndarray:
     The root's children lie at their bytes. Those of any other node are bytes 0x80-0xBF and have 64
     units of their own; equal nodes share them, as equal values share a unit.
     """
-    units, known = [0] * 256, {}
+    units: list[int] = [0] * 256
+    known: dict[Any, int] = {}
 
     def place(node: dict[int, Any] | int) -> tuple[int, int]:
         """Where a child points (its value's unit, or its children's units ^ their bytes), and its flags."""

@@ -16,7 +16,6 @@ of lower-case text, it is if no piece has a capital; accents are kept unless a f
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -43,7 +42,7 @@ WANTED = "vocab.txt, vocab.json with merges.txt, *.model, tokenizer.json, or a f
 Arguments = dict[str, Any]
 
 
-def read(path: str | Path) -> tuple[str, Arguments]:
+def read(path: Any) -> tuple[str, Arguments]:
     """The kind of tokenizer (a key of TOKENIZERS) and the arguments of its constructor.
 
     Raises ConfigError when the files are not there, or want what our tokenizers do not do.
@@ -180,7 +179,7 @@ def _special(file: epath.Path, vocabulary: Sequence[str]) -> SpecialTokens:
     if found["pad"] is None:
         names = ", ".join(NAMES["pad"] + NAMES["end"])
         raise ConfigError(f"{file}: got no special token to pad with; wanted one of {names} among the pieces")
-    return SpecialTokens(**found)
+    return SpecialTokens(**found)  # type: ignore[arg-type]
 
 
 def _json(file: epath.Path) -> dict[str, Any]:

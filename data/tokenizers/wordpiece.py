@@ -82,6 +82,7 @@ class WordPiece(GraphTokenizer):
         import tensorflow as tf
         import tensorflow_text
 
+        assert self.special.unknown is not None  # WordPiece always has one
         unknown = self.vocabulary[self.special.unknown]
         return mapper(_model(**self.options)), tensorflow_text.FastWordpieceTokenizer(
             self.vocabulary, INSIDE, MAX_WORD_BYTES, token_out_type=tf.int32, unknown_token=unknown

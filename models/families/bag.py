@@ -64,7 +64,7 @@ class _Bag(Family):
                 f"train: no n-gram of order {self.ngrams[0]} to {self.ngrams[1]} in {self.min_texts} or more of "
                 f"{rows} texts; wanted at least one: lower ngrams or min_texts, or look at the tokenizer's vocabulary"
             )
-        return {"rows": np.int64(rows), **_compact(keys, texts, kept, vocabulary.size)}
+        return {"rows": np.array(rows, np.int64), **_compact(keys, texts, kept, vocabulary.size)}
 
     def _kept(self, texts: list[np.ndarray]) -> list[np.ndarray]:
         """For each order, which n-grams are features <bool>[K]; ties at the cap go to shorter, then smaller keys."""
@@ -172,7 +172,7 @@ def _words(packed, vocabulary: Vocabulary):
     import tensorflow as tf
 
     word = packed["mask"]
-    for special in sorted(set(vocabulary[1:]) - {None}):
+    for special in sorted(special for special in set(vocabulary[1:]) if special is not None):
         word &= packed["ids"] != special
     return tf.where(word, tf.cast(packed["ids"], tf.int64), -1)
 
@@ -240,7 +240,7 @@ def _compact(keys, texts, kept, size: int) -> dict[str, np.ndarray]:
         needed[order - 1][keys[order][needed[order]] // size] = True
         needed[order][0] = True
     needed[0][:] = True
-    tables, features, new_index = {}, 0, None
+    tables, features, new_index = {}, 0, np.arange(0)
     for order, (key, need, keep) in enumerate(zip(keys, needed, kept, strict=True)):
         if order:
             key = key[need]

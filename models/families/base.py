@@ -48,10 +48,18 @@ class Family(BaseModel):
 
     offers: ClassVar[frozenset[str]]  # of: pooled, sequence, causal, encoder_decoder
     default_tokenizer: ClassVar[dict[str, Any]]  # params of `[tokenizer_gen]` when the config has none
-    recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` where the config is silent
+    recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` for training from scratch; see `defaults`
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
     special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
+
+    def training_defaults(self) -> dict[str, Any]:
+        """epochs, batch_tokens and optimizer of `[trainer]` where the config is silent."""
+        return dict(self.recommended)
+
+    def defaults(self) -> dict[str, Any]:
+        """Params of `[trainer]` where the config is silent: epochs, batch_tokens, optimizer."""
+        return dict(self.recommended)
 
     @abstractmethod
     def build(
@@ -63,9 +71,7 @@ class Family(BaseModel):
         adapted: what `adapt` gave; it sets the sizes of counted tables, so it is kept beside the weights.
         """
 
-    def adapt(
-        self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary
-    ) -> "dict[str, np.ndarray]":
+    def adapt(self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary) -> "dict[str, np.ndarray]":
         """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.
 
         batches: the packed training split ({ids, mask, segment_ids}, as the encoder is called with), each

@@ -17,7 +17,7 @@ class Lstm(Family):
     pooling: Literal["last", "max", "mean", "attention"] = Field(
         "max", description="vector of a text: last states, or its tokens' largest, mean or attention-weighted values"
     )
-    dropout: float = Field(0.3, ge=0, lt=1, description="on the word vectors, after each layer, on the text's vector")
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the word vectors, after each layer, on the text's vector")
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="between steps; above 0 it rules out cuDNN on GPUs")
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
@@ -69,7 +69,7 @@ class Lstm(Family):
         return Encoded(sequence, parts["dropout"](pooled, training=training), tuple(every), mask)
 
     def _last(self, sequence, length):
-        """The last state of each direction: at the last token forwards, at the first backwards; zeros without tokens."""
+        """The last state of each direction: at the last token forwards, at the first backwards; zeros for no token."""
         import tensorflow as tf
 
         last = tf.gather(sequence, tf.maximum(length - 1, 0), batch_dims=1)

@@ -23,7 +23,9 @@ def here(tmp_path, monkeypatch):
 def made(**params):
     """The artifact and its rows by split, of a run in the working directory."""
     artifact = run(example_gen, Path("out").absolute(), {}, task="classification", **params)
-    rows = {split: [row for s in artifact.shards(split) for row in pq.read_table(s).to_pylist()] for split in schema.SPLITS}
+    rows = {
+        split: [row for s in artifact.shards(split) for row in pq.read_table(s).to_pylist()] for split in schema.SPLITS
+    }
     return artifact, rows
 
 
@@ -67,16 +69,24 @@ def test_labels_from_folders_texts_from_files():
     for label in ("pos", "neg"):
         for n in range(6):
             write(f"imdb/train/{label}/{n}.txt", f"{label} review {n}\nsecond line")
-    artifact, rows = made(input="imdb/train/{label}/*.txt", format={"name": "text", "unit": "file"}, splits={"train": 1.0})
+    artifact, rows = made(
+        input="imdb/train/{label}/*.txt", format={"name": "text", "unit": "file"}, splits={"train": 1.0}
+    )
     assert artifact.properties["labels"] == ["neg", "pos"]
-    assert sorted((row["label"], row["text"][:3]) for row in rows["train"]) == [("neg", "neg")] * 6 + [("pos", "pos")] * 6
+    assert (
+        sorted((row["label"], row["text"][:3]) for row in rows["train"]) == [("neg", "neg")] * 6 + [("pos", "pos")] * 6
+    )
 
 
 def test_a_file_a_label_a_line_a_text_in_latin_1():
     write("mr.pos", "canción\nbuena\n", "latin-1")
     write("mr.neg", "mala\n", "latin-1")
     _, rows = made(input="mr.{label}", format={"name": "text", "encoding": "latin-1"}, splits={"train": 1.0})
-    assert [(row["label"], row["text"]) for row in rows["train"]] == [("neg", "mala"), ("pos", "canción"), ("pos", "buena")]
+    assert [(row["label"], row["text"]) for row in rows["train"]] == [
+        ("neg", "mala"),
+        ("pos", "canción"),
+        ("pos", "buena"),
+    ]
 
 
 def test_given_splits_and_dev():
@@ -99,7 +109,9 @@ def test_pairs_weights_kept_columns_and_nested_keys():
     artifact, found = made(input="a.jsonl", fields=fields, keep=["shop"], splits={"train": 1.0}, max_rejected=0.5)
     one = {k: v for k, v in found["train"][1].items() if k != "key"}
     assert one == {"text": "question 1", "text_pair": "answer 1", "label": "1", "weight": 1.5, "shop": "x"}
-    assert [(r["line"], r["reason"]) for r in rejects(artifact)] == [(n, "weight: not a number of 0 or more") for n in (4, 5)]
+    assert [(r["line"], r["reason"]) for r in rejects(artifact)] == [
+        (n, "weight: not a number of 0 or more") for n in (4, 5)
+    ]
 
 
 def test_bad_rows_are_rejected_with_file_line_and_text():
@@ -116,7 +128,9 @@ def test_bad_rows_are_rejected_with_file_line_and_text():
 
 def test_too_many_rejects_stop_the_run_and_say_where_they_are():
     write("a.csv", "text,label\ngood,a\n,a\n,b\n")
-    with pytest.raises(DataError, match=r"2 of 3 rows were rejected, more than max_rejected = 0.1: 2 x text: empty.*rejects"):
+    with pytest.raises(
+        DataError, match=r"2 of 3 rows were rejected, more than max_rejected = 0.1: 2 x text: empty.*rejects"
+    ):
         made(input="a.csv", max_rejected=0.1)
 
 

@@ -142,5 +142,3 @@ def check_causal(family: Family) -> None:
     )
     np.testing.assert_allclose(first[:, :3], second[:, :3], atol=1e-6)
     assert np.abs(first[:, 3:] - second[:, 3:]).max() > 1e-4
-
-

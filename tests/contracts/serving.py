@@ -93,7 +93,9 @@ class Session:
         base = packages() / "tensorflow"
         ctypes.CDLL(str(base / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
         self.tf = ctypes.CDLL(str(base / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
-        pointers = "NewStatus NewGraph NewSessionOptions LoadLibrary LoadSessionFromSavedModel AllocateTensor TensorData"
+        pointers = (
+            "NewStatus NewGraph NewSessionOptions LoadLibrary LoadSessionFromSavedModel AllocateTensor TensorData"
+        )
         for name in f"{pointers} GraphOperationByName StringGetDataPointer".split():
             getattr(self.tf, f"TF_{name}").restype = ctypes.c_void_p
         for name in ("Dim", "StringGetSize", "TensorByteSize"):
@@ -122,7 +124,9 @@ class Session:
 
     def strings(self, rows: list[bytes]) -> ctypes.c_void_p:
         shape = (ctypes.c_int64 * 1)(len(rows))
-        tensor = ctypes.c_void_p(self.tf.TF_AllocateTensor(STRING, shape, 1, ctypes.c_size_t(TSTRING_BYTES * len(rows))))
+        tensor = ctypes.c_void_p(
+            self.tf.TF_AllocateTensor(STRING, shape, 1, ctypes.c_size_t(TSTRING_BYTES * len(rows)))
+        )
         start = self.tf.TF_TensorData(tensor) if rows else 0
         for place, text in enumerate(rows):
             cell = ctypes.c_void_p(start + TSTRING_BYTES * place)

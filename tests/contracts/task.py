@@ -92,5 +92,3 @@ def check_signatures(name: str, family, pairs: bool, directory: Path) -> None:
             assert np.array_equal(answers[key], value)
     none = serve(**{field: tf.constant([], tf.string) for field in fields})
     assert all(value.shape[0] == 0 for value in none.values())
-
-

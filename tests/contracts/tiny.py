@@ -73,18 +73,29 @@ def fitting(task_name: str) -> list[str]:
 
 def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[str]]:
     """Eight examples a model of any family can learn by heart, and their labels."""
-    texts = "good film|bad film|fun plot|dull plot|very good|very dull|not bad not dull|not good film".split("|")
+    texts = [
+        "good film",
+        "bad film",
+        "fun plot",
+        "dull plot",
+        "very good",
+        "very dull",
+        "not bad not dull",
+        "not good film",
+    ]
     columns = {TEXT: pa.array(texts)}
     if pairs:
         columns[TEXT_PAIR] = pa.array(texts[2:] + texts[:2])
-    answers = {"classification": {LABEL: pa.array("yes no yes no yes no yes no".split())}}
+    answers = {"classification": {LABEL: pa.array(["yes", "no", "yes", "no", "yes", "no", "yes", "no"])}}
     return pa.record_batch({**columns, **answers[task_name]}), ["no", "yes"]
 
 
 def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False) -> dict[str, np.ndarray]:
     """The eight examples as a batch of `length` tokens a row; `empty` takes all tokens from the last one."""
     rows, labels = examples(task_name, pairs)
-    made = {name: column.to_numpy(zero_copy_only=False) for name, column in task(task_name).encode(rows, labels).items()}
+    made = {
+        name: column.to_numpy(zero_copy_only=False) for name, column in task(task_name).encode(rows, labels).items()
+    }
     made[WEIGHT] = np.ones(len(rows), np.float32)
     for text, ids, count in ((TEXT, IDS, LENGTH), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR))[: 1 + pairs]:
         flat, splits = WORDS.encode(rows.column(text).to_pylist())

@@ -25,11 +25,6 @@ def backbone(seed: int = 0, **sizes):
     return BERT(vocabulary_size=13, max_sequence_length=32, **sizes)
 
 
-def encode(family: Bert, batch):
-    model = build_model(family, Classification(), tiny.VOCABULARY, 16, 2, False)
-    return model.encoder(model.pack(batch))
-
-
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
     path = tmp_path_factory.mktemp("presets") / "bert"
@@ -40,9 +35,9 @@ def preset(tmp_path_factory):
 def test_layers_and_pooling_are_those_of_kerashubs_own_model(preset):
     """We call its layers one by one; its functional model calls them its own way."""
     batch = tiny.batch("classification", 5)
-    encoded, packed = encode(Bert(preset=str(preset)), batch), None
     model = build_model(Bert(preset=str(preset)), Classification(), tiny.VOCABULARY, 16, 2, False)
     packed = model.pack(batch)
+    encoded = model.encoder(packed)
     inputs = {"token_ids": packed["ids"], "segment_ids": packed["segment_ids"], "padding_mask": packed["mask"]}
     expected = backbone()(inputs)
     np.testing.assert_allclose(encoded.sequence, expected["sequence_output"], atol=1e-6)
@@ -103,7 +98,8 @@ def test_a_preset_follows_the_dtype_policy(preset):
 def test_a_presets_tokenizer_is_written_where_ours_can_read_it(tmp_path):
     from data.tokenizers import from_files
 
-    keras_hub.models.BertTokenizer(PIECES, lowercase=True).save_to_preset(str(tmp_path / "preset"))
+    for part in (backbone(), keras_hub.models.BertTokenizer(PIECES, lowercase=True)):
+        part.save_to_preset(str(tmp_path / "preset"))
     save_tokenizer(str(tmp_path / "preset"), tmp_path / "files")
     made = from_files(tmp_path / "files")
     assert list(made.vocabulary) == PIECES and made.encode(["A ab"])[0].tolist() == [5, 5, 7]

@@ -148,7 +148,7 @@ def test_the_loss_is_the_weighted_mean_and_penalties_count_once(stores, tmp_path
 
 
 def test_early_stopping_keeps_the_best_epoch(stores, tmp_path):
-    losses, weights = iter([9, np.nan, 0.5, 0.3, 0.4, 0.6, 0.1]), []  # the first is measured before the epochs
+    losses, weights = iter([9, 0.5, 0.3, 0.4, 0.6, 0.1]), []  # the first is measured before the epochs
 
     class Scripted(tiny.Yes):
         def metrics(self, logits, batch):
@@ -160,9 +160,24 @@ def test_early_stopping_keeps_the_best_epoch(stores, tmp_path):
 
     stopping = EarlyStopping(patience=2)
     result = run(stores, tmp_path, task=Scripted(), callbacks=[Keep()], epochs=6, early_stopping=stopping)
-    assert [row["val_loss"] for row in result.history][1:] == [0.5, 0.3, 0.4, 0.6]
-    assert result.best_epoch == 3
-    assert weights_of(result) == weights[2]
+    assert [row["val_loss"] for row in result.history] == [0.5, 0.3, 0.4, 0.6]
+    assert result.best_epoch == 2
+    assert weights_of(result) == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("metric", "mode", "values", "best"),
+    [
+        ("loss", None, [3, 1, 2], 2),
+        ("accuracy", None, [3, 1, 2], 1),
+        ("accuracy", "min", [3, 1, 2], 2),
+        ("loss", "max", [1, 3, 3], 2),
+        ("loss", None, [np.nan, 2, np.nan, 1], 4),
+        ("loss", None, [np.nan, np.nan], 1),
+    ],
+)
+def test_the_best_epoch(metric, mode, values, best):
+    assert EarlyStopping(metric=metric, mode=mode).best_epoch(values) == best
 
 
 def test_a_loss_that_is_not_a_number_names_epoch_and_step(stores, tmp_path):

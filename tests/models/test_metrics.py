@@ -1,4 +1,4 @@
-"""Tests `models/metrics.py` against scikit-learn, with and without weights, and the bootstrap against its definition."""
+"""Tests `models/metrics.py` against scikit-learn, with and without weights, the bootstrap against its definition."""
 
 import time
 import warnings

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-SETS = ["trainer.epochs=2", "trainer.optimizer={ name = 'sgd', learning_rate = 0.5, clip_norm = 1.0 }", "evaluator.at_least={}"]
+SETS = [
+    "trainer.epochs=2",
+    "trainer.optimizer={ name = 'sgd', learning_rate = 0.5, clip_norm = 1.0 }",
+    "evaluator.at_least={}",
+]
 
 
 def start(project: Path, home: Path, sets: list[str], environment: dict[str, str]) -> subprocess.Popen:
