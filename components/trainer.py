@@ -116,7 +116,7 @@ def trainer(
     from models.training import Training
 
     spec, job = family_of(family), spec_of(TASKS[task], head)
-    plan = spec.training_defaults()
+    plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]

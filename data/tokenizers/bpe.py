@@ -160,7 +160,7 @@ def _split(texts):
     return tf.strings.split(texts, CUT)
 
 
-def _chunks(texts):
+def _chunks(texts) -> tuple[Any, Any]:
     """Cuts an Arrow array of texts before its spaces: the distinct chunks and their counts <int64>.
 
     Where a space follows other white space the pattern looks beyond the cut: those texts stay whole.
@@ -200,7 +200,8 @@ def _as_sentencepiece(tokenizer: BytePair) -> bytes:
     none = (1 << 64) - 1  # -1, for the ids of start, end and pad
     unknown_id = next(i for i, piece in enumerate(pieces) if piece[2] == unknown)
     trainer = {3: 2, 4: len(pieces), 40: unknown_id, 41: none, 42: none, 43: none}  # model_type BPE, vocab_size, ids
-    normalizer = {1: b"identity", 3: 0, 4: 0, 5: 0}  # no prefix, no removal and no escape of spaces
+    empty = struct.pack("<I", 1024) + bytes(1025)  # a map that changes nothing; without one each load logs a line
+    normalizer = {1: b"identity", 2: empty, 3: 0, 4: 0, 5: 0}  # no prefix, no removal and no escape of spaces
     return b"".join(
         [_field(1, _message({1: text.encode(), 2: float(score), 3: kind})) for text, score, kind in pieces]
         + [_field(2, _message(trainer)), _field(3, _message(normalizer))]

@@ -57,9 +57,11 @@ class Words(GraphTokenizer):
     def _build(self) -> tuple:
         import tensorflow as tf
 
-        of_words = {word: i for i, word in enumerate(self.vocabulary) if i not in self.special.ids}
-        entries = tf.lookup.KeyValueTensorInitializer(list(of_words), list(of_words.values()), tf.string, tf.int32)
-        return mapper(_model(**self.options)), tf.lookup.StaticHashTable(entries, self.special.unknown)
+        ids = tf.range(len(self.vocabulary))  # no word is "[PAD]": brackets are words of their own
+        table = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.vocabulary, ids), self.special.unknown
+        )
+        return mapper(_model(**self.options)), table
 
     def _normalize(self, texts):
         clean, _ = self._resources

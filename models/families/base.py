@@ -53,10 +53,6 @@ class Family(BaseModel):
     special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
-    def training_defaults(self) -> dict[str, Any]:
-        """epochs, batch_tokens and optimizer of `[trainer]` where the config is silent."""
-        return dict(self.recommended)
-
     def defaults(self) -> dict[str, Any]:
         """Params of `[trainer]` where the config is silent: epochs, batch_tokens, optimizer."""
         return dict(self.recommended)

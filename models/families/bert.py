@@ -28,11 +28,6 @@ class Bert(Family):
         "batch_tokens": 2048,
         "optimizer": {"learning_rate": 5e-4, "schedule": "linear", "warmup": 0.1},
     }
-    fine_tuning: ClassVar[dict[str, Any]] = {  # of a preset: Devlin et al. 2019, appendix A.3
-        "epochs": 3,
-        "batch_tokens": 2048,
-        "optimizer": {"learning_rate": 5e-5, "schedule": "linear", "warmup": 0.1},
-    }
     fine_tuning: ClassVar[dict[str, Any]] = {  # of a preset; Devlin et al. 2019, appendix A.3
         "epochs": 3,
         "batch_tokens": 4096,
@@ -48,9 +43,6 @@ class Bert(Family):
         if self.width % self.heads:
             raise ValueError(f"got width {self.width} with {self.heads} heads, wanted a multiple")
         return self
-
-    def training_defaults(self) -> dict[str, Any]:
-        return dict(self.fine_tuning if self.preset else self.recommended)
 
     def defaults(self):
         return dict(self.fine_tuning if self.preset else self.recommended)

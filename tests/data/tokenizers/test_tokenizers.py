@@ -4,6 +4,8 @@ import json
 import pickle
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from data.errors import DataError
 from data.tokenizers import TOKENIZERS, from_files, load_tokenizer
 from data.tokenizers.base import DESCRIPTION
+from data.tokenizers.words import Words
 from tests.data.tokenizers.texts import TEXTS
 
 ROOT = Path(__file__).parents[3]
@@ -44,6 +47,27 @@ def test_what_pickle_carries():
     before = pickle.dumps(words)
     words.encode(TEXTS)
     assert pickle.dumps(words) == before and len(before) < 3000
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+def test_many_calls_give_what_one_gives(monkeypatch, kind):
+    tokenizer = TOKENIZERS[kind].learn(TOKENIZERS[kind].count(TEXTS), vocabulary_size=300)
+    expected = [part.tolist() for part in tokenizer.encode(TEXTS)]
+    monkeypatch.setattr(TOKENIZERS[kind], "rows_per_call", 7)
+    assert [part.tolist() for part in tokenizer.encode(TEXTS)] == expected
+
+
+def test_threads_share_one_table():
+    class Slow(Words):
+        def _build(self):
+            built.append(1)
+            time.sleep(0.05)
+            return super()._build()
+
+    built, slow = [], Slow.learn(Words.count(TEXTS), vocabulary_size=100)
+    with ThreadPoolExecutor(4) as pool:
+        assert len({ids.tobytes() for ids, _ in pool.map(lambda _: slow.encode(TEXTS), range(4))}) == 1
+    assert built == [1]
 
 
 def test_a_directory_without_a_tokenizer(tmp_path):

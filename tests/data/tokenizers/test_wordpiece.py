@@ -82,6 +82,15 @@ def test_accents_are_kept_unless_told():
     assert WordPiece.count(["más MÁS mas ma\u0301s"], strip_accents=True) == Counter({"mas": 4})
 
 
+def test_offsets_take_the_accents_that_are_stripped():
+    text = "\u00ad CAFE\u0301 más\u0323."
+    tokenizer = WordPiece.learn(Counter({"cafe": 9, "mas": 9, ".": 9}), vocabulary_size=60, strip_accents=True)
+    ids, starts, ends = tokenizer.graph_with_offsets([text])
+    assert [tokenizer.vocabulary[i] for i in ids.to_list()[0]] == ["cafe", "mas", "."]
+    spans = zip(starts.to_list()[0], ends.to_list()[0], strict=True)
+    assert [text[start:end] for start, end in spans] == ["CAFE\u0301", "más\u0323", "."]
+
+
 @pytest.mark.parametrize(("lowercase", "strip_accents"), OPTIONS)
 def test_counts_are_of_the_words_that_it_splits(lowercase, strip_accents):
     """Every word that is counted is a word to the op: with all of them in the vocabulary, none is cut or unknown."""
@@ -91,6 +100,7 @@ def test_counts_are_of_the_words_that_it_splits(lowercase, strip_accents):
     special = learned(**options).special
     tokenizer = WordPiece([*SPECIAL, *counts], special, options)
     ids, _ = tokenizer.encode(texts)
+    assert not [word for word in counts if len(word.split()) != 1]
     assert Counter(tokenizer.vocabulary[i] for i in ids.tolist()) == counts
 
 
