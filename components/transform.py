@@ -10,7 +10,7 @@ from components.artifacts import Examples, TokenizerFiles, Tokens
 from components.base import Input, Output, Runtime, Shared, component
 from data import schema
 
-BATCH_ROWS = 8192
+BATCH_ROWS = 4096
 
 
 @component(version=1, tensorflow=True)

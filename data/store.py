@@ -19,7 +19,7 @@ from etils import epath
 from data.errors import DataError
 from data.schema import CLASS, IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT
 
-CHUNK_BYTES = 64 << 20  # most that `write_shard` holds back: a usual shard is one record batch
+CHUNK_BYTES = 16 << 20  # most that `write_shard` holds back: a usual shard is one record batch
 LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR}
 
 

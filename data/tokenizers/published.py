@@ -50,8 +50,13 @@ def read(path: Any) -> tuple[str, Arguments]:
     path = epath.Path(path)
     if not path.exists():
         raise ConfigError(f"{path}: no such file or folder; wanted {WANTED}")
-    if not path.is_dir():
-        return _read_file(path, _settings(path.parent))
+    try:
+        return _read_folder(path) if path.is_dir() else _read_file(path, _settings(path.parent))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: got text that is not UTF-8 ({error}); wanted {WANTED}") from error
+
+
+def _read_folder(path: epath.Path) -> tuple[str, Arguments]:
     description = _json(path / "tokenizer.json") if (path / "tokenizer.json").exists() else {}
     if "class_name" in description:
         return _read_preset(path, description)
@@ -79,7 +84,10 @@ def _read_preset(folder: epath.Path, description: Mapping[str, Any]) -> tuple[st
         known = ", ".join(name for names in KERAS_HUB.values() for name in names)
         raise ConfigError(f"{folder}: got a preset with a {name}; wanted one with {known}")
     files = {"wordpiece": "vocabulary.txt", "bpe": "vocabulary.json", "sentencepiece": "vocabulary.spm"}
-    return _read_file(assets / files[kind], description["config"])
+    file = assets / files[kind]
+    if not file.exists():
+        raise ConfigError(f"{folder}: got a preset without {file}; wanted all that save_to_preset wrote")
+    return _read_file(file, description["config"])
 
 
 def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Arguments]:
@@ -184,6 +192,9 @@ def _special(file: epath.Path, vocabulary: Sequence[str]) -> SpecialTokens:
 
 def _json(file: epath.Path) -> dict[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{file}: not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: got a JSON {type(content).__name__}; wanted an object")
+    return content

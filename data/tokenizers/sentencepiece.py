@@ -19,7 +19,7 @@ from data.tokenizers.base import SpecialTokens
 from data.tokenizers.graph import GraphTokenizer, described
 
 MODEL_TYPES = ("unigram", "bpe")
-MAX_WORDS = 100_000  # to learn from: the unigram learner takes about 20 s for these, and more memory for more
+MAX_WORDS = 100_000  # to learn from: the unigram learner takes 10 to 20 s for these, and more memory for more
 
 
 class SentencePiece(GraphTokenizer):

@@ -19,17 +19,22 @@ def check_family(name: str, **params) -> None:
     family = tiny.family(name, **params)
     for task_name in TASKS:
         if name in tiny.fitting(task_name):
-            for pairs in (False, True):
-                model = build(family, task_name, pairs)
-                for length in LENGTHS:
-                    check_shapes(family, model, tiny.batch(task_name, length, pairs))
-                    check_padding(model, tiny.batch(task_name, length, pairs, empty=True))
-                check_gradients(model, task_name, pairs)
+            check_answers(family, task_name, pairs=False)
+            check_answers(family, task_name, pairs=True)
             check_saving(family, task_name)
             check_mixed_precision(family, task_name)
             check_compiles(family, task_name)
     if "causal" in family.offers:
         check_causal(family)
+
+
+def check_answers(family: Family, task_name: str, pairs: bool) -> None:
+    """Shapes, padding and gradients."""
+    model = build(family, task_name, pairs)
+    for length in LENGTHS:
+        check_shapes(family, model, tiny.batch(task_name, length, pairs))
+        check_padding(model, tiny.batch(task_name, length, pairs, empty=True))
+    check_gradients(model, task_name, pairs)
 
 
 def build(family: Family, task_name: str, pairs: bool = False) -> keras.Model:

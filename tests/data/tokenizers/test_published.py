@@ -184,6 +184,7 @@ def test_vocabularies_that_want_what_is_not_offered(tmp_path, bpe, unigram):
             from_files(tmp_path / name)
 
     fails("{", "not JSON")
+    fails("[1]", "got a JSON list; wanted an object")
     fails({"model": {"type": "Unigram", "vocab": []}}, "None, None, Unigram; wanted BertNormalizer")
     fails("not a model", "not a SentencePiece model", name="bad.model")
     fails("[UNK]\na\n", "got no special token to pad with", name="vocab.txt")
@@ -191,6 +192,12 @@ def test_vocabularies_that_want_what_is_not_offered(tmp_path, bpe, unigram):
     write_bpe(tmp_path, bpe)
     fails({"a": 0, "b": 2}, "ids that are not 0 to 1, each once", name="vocab.json")
     fails({"<s>": 0, "</s>": 1, "a": 2}, "without 255 of the 256 bytes", name="vocab.json")
+    (tmp_path / "vocab.txt").write_bytes("[PAD]\n[UNK]\nmás\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        from_files(tmp_path / "vocab.txt")
+    write_preset(tmp_path / "bert", "BertTokenizer")
+    with pytest.raises(ConfigError, match="got a preset without .*vocabulary.txt"):
+        from_files(tmp_path / "bert")
     write_preset(tmp_path / "xlm", "XLMRobertaTokenizer")
     with pytest.raises(ConfigError, match="got a preset with a XLMRobertaTokenizer; wanted one with BertTokenizer"):
         from_files(tmp_path / "xlm")

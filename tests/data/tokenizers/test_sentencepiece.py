@@ -29,9 +29,8 @@ def check_agreement(tokenizer, texts):
 @pytest.mark.parametrize("model_type", ["unigram", "bpe"])
 def test_contract(model_type):
     tokenizer = learned(model_type=model_type)
-    texts = real_lines(200)
-    check_tokenizer(tokenizer, texts)
-    check_agreement(tokenizer, TEXTS + texts)
+    check_tokenizer(tokenizer, real_lines(200))
+    check_agreement(tokenizer, TEXTS + real_lines())
 
 
 def test_agrees_with_the_library_on_real_text():

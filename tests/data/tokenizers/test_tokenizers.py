@@ -66,7 +66,8 @@ def test_threads_share_one_table():
 
     built, slow = [], Slow.learn(Words.count(TEXTS), vocabulary_size=100)
     with ThreadPoolExecutor(4) as pool:
-        assert len({ids.tobytes() for ids, _ in pool.map(lambda _: slow.encode(TEXTS), range(4))}) == 1
+        jobs = [pool.submit(job) for job in (lambda: slow.encode(TEXTS), lambda: slow.trackables) * 2]
+        assert [len(job.result()) for job in jobs] == [2] * 4
     assert built == [1]
 
 
