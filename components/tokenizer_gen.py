@@ -38,12 +38,24 @@ def tokenizer_gen(
     from data.tokenizers import TOKENIZERS, from_files
 
     if files or preset:
-        made = from_files(files) if files and not options else from_files(files or preset, **options)
+        made = from_files(files or _local(preset, tokenizer), **options)
     else:
         counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
     made.save(tokenizer.path)
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
+
+
+def _local(preset: str, tokenizer: TokenizerFiles) -> str:
+    """A folder with the tokenizer of a preset, which may be a name or a handle to fetch."""
+    from etils import epath
+
+    from models.hub import save_tokenizer
+
+    if epath.Path(preset).exists():
+        return preset
+    save_tokenizer(preset, str(tokenizer.scratch / "preset"))
+    return str(tokenizer.scratch / "preset")
 
 
 def _count(

@@ -117,6 +117,8 @@ class _Run:
             self.valid_calls = _plan(self.valid_store, training, here).in_order()
             shapes = None if static else any_shape(self.valid_store, here)
             self.evaluate_batch = evaluate_function(model, task, strategy, shapes)
+        # Batches of short rows have more of them: over the mean weight of a batch, every row counts the same.
+        self.batch_weight = np.float32(plan.weights.sum(dtype=np.float64) / plan.steps)
         self.at, self.totals, self.best_weights = _Position(), no_totals(), []
 
     def fit(self, callbacks, on_progress) -> None:
@@ -153,7 +155,8 @@ class _Run:
 
     def take(self, call: Call, batch: dict[str, tf.Tensor]) -> None:
         """Takes a call's steps."""
-        self.totals = self.train_call(batch, tf.constant(call.weights), tf.constant(call.steps), self.totals)
+        weights = tf.fill([len(call.weights)], tf.constant(self.batch_weight))
+        self.totals = self.train_call(batch, weights, tf.constant(call.steps), self.totals)
         self.at.call += 1
         self.at.steps += call.steps
         if time.monotonic() - self.read > READ_SECONDS:

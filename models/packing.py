@@ -65,10 +65,8 @@ def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tupl
 
 def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int) -> dict[str, tf.Tensor]:
     """Lays the first `count` ids of each piece (ids <int32>[B or 1, L], count, segment) one after another."""
-    widths = [ids.shape[1] if ids.shape[1] is not None else tf.shape(ids)[1] for ids, _, _ in pieces]
-    total = sum(widths)
-    total = min(total, max_tokens) if isinstance(total, int) else tf.minimum(total, max_tokens)
-    position = tf.range(total)[None, :]
+    widths = [tf.shape(ids)[1] for ids, _, _ in pieces]
+    position = tf.range(tf.minimum(tf.add_n(widths), max_tokens))[None, :]
     packed = {IDS: pad, "segment_ids": 0}
     offset = tf.zeros([rows, 1], tf.int32)
     for (ids, count, segment), width in zip(pieces, widths, strict=True):
