@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PACKAGES = ("data", "models", "components", "pipeline", "serving")
+PACKAGES = ("data", "models", "components", "pipeline")
 
 setup(
     name="polisemia",

@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     import keras_hub
 
 
-def load_backbone(preset: str, kind: type["keras_hub.models.Backbone"]) -> Any:
+def load_backbone(preset: str, kind: type["keras_hub.models.Backbone"], **options: Any) -> Any:
     """The backbone of a preset with its weights, under the current dtype policy; `kind` is the class wanted.
 
+    options: of its constructor, in place of the preset's own (dropout; no sizes, since they are the weights').
     Raises ConfigError when the preset cannot be found or read, or is of another architecture.
     """
     import keras
 
     try:
-        return kind.from_preset(preset, dtype=keras.config.dtype_policy())
+        return kind.from_preset(preset, dtype=keras.config.dtype_policy(), **options)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise errors of their own
         raise _not_loaded(preset, kind.__name__, error) from error
 

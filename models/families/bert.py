@@ -72,7 +72,7 @@ class Bert(Family):
                 dropout=self.dropout,
                 max_sequence_length=max_tokens,
             )
-        backbone = load_backbone(self.preset, BertBackbone)
+        backbone = load_backbone(self.preset, BertBackbone, dropout=self.dropout)
         if backbone.vocabulary_size < vocabulary.size or backbone.max_sequence_length < max_tokens:
             raise ConfigError(
                 f"trainer.family.preset: '{self.preset}' has {backbone.vocabulary_size} tokens and "

@@ -160,7 +160,7 @@ def test_the_penalised_loss_is_logistic_regressions(classes):
     assert steepness() < 1e-6
 
 
-def fitted(family, train, labels, vocabulary, epochs=0, batch_rows=256) -> keras.Model:
+def fitted(family, train, labels, vocabulary, epochs=0, batch_rows=1024) -> keras.Model:
     """Trained as the family recommends, in a plain loop."""
     adapted = adapt(family, batches(train), vocabulary, 512)
     task, outputs = Classification(), int(labels.max()) + 1
@@ -201,7 +201,7 @@ def test_tfidf_is_as_good_as_scikit_learn_on_trec():
     rows, test_rows = (
         [np.array([words.get(word, 1) for word in row], np.int32) for row in each] for each in (train, test)
     )
-    model = fitted(Tfidf(), rows, labels, Vocabulary(len(words) + FIRST, 0, 1, 2, 3, 4), epochs=40)
+    model = fitted(Tfidf(), rows, labels, Vocabulary(len(words) + FIRST, 0, 1, 2, 3, 4), epochs=60)
     answers = [names[i] for batch in batches(test_rows) for i in model(batch).numpy().argmax(axis=1)]
     ours = np.mean(np.array(answers) == test_labels)
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+")

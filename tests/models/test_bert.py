@@ -51,7 +51,8 @@ def test_a_hugging_face_folder_is_read(tmp_path):
     more = {"intermediate_size": 16, "max_position_embeddings": 32, "model_type": "bert"}
     (tmp_path / "config.json").write_text(json.dumps(sizes | more))
     safetensors.numpy.save_file(hugging_face(made), tmp_path / "model.safetensors", {"format": "pt"})
-    read = load_backbone(str(tmp_path), BERT)
+    read = load_backbone(str(tmp_path), BERT, dropout=0.4)
+    assert read.embeddings_dropout.rate == 0.4
     assert len(read.weights) == len(made.weights)
     for found, expected in zip(read.weights, made.weights, strict=True):
         assert np.array_equal(found, expected), found.path
@@ -95,6 +96,12 @@ def test_a_preset_follows_the_dtype_policy(preset):
         keras.config.set_dtype_policy("float32")
 
 
+def test_dropout_is_the_familys_in_a_preset_too(preset):
+    encoder = Bert(preset=str(preset), dropout=0.3).build(tiny.VOCABULARY, 16, 2, {})
+    rates = {layer.rate for layer in encoder._flatten_layers() if isinstance(layer, keras.layers.Dropout)}
+    assert rates == {0.3}
+
+
 def test_a_presets_tokenizer_is_written_where_ours_can_read_it(tmp_path):
     from data.tokenizers import from_files
 
@@ -107,7 +114,7 @@ def test_a_presets_tokenizer_is_written_where_ours_can_read_it(tmp_path):
 
 def test_what_is_no_preset_says_what_was_wanted(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="could not be loaded as BertBackbone; wanted a KerasHub preset name"):
+    with pytest.raises(ConfigError, match="could not be loaded as BertBackbone; wanted a KerasHub preset"):
         load_backbone(str(tmp_path), BERT)
     with pytest.raises(ConfigError, match="could not be loaded as tokenizer"):
         save_tokenizer(str(tmp_path), tmp_path / "files")

@@ -183,8 +183,8 @@ def test_the_best_epoch(metric, mode, values, best):
 def test_a_loss_that_is_not_a_number_names_epoch_and_step(stores, tmp_path):
     rows = tiny.store(tmp_path, 200)
     calls = Plan(rows.lengths, rows.weights, batch_tokens=512, max_tokens=30, buckets=2).epoch(0)
-    rows.weights[calls[2].rows[0, 0]] = np.nan
-    with pytest.raises(StageError, match=f"epoch 1, step 3 of {len(calls)}: .*not finite.*learning_rate"):
+    rows.weights[calls[0].rows[0, 0]] = np.nan
+    with pytest.raises(StageError, match=f"epoch 1, step 1 of {len(calls)}: .*not finite.*learning_rate"):
         run((rows, stores[1]), tmp_path, checkpoint_seconds=1000)
     assert Checkpoints(tmp_path / "checkpoints").newest() is None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from data.tokenizers.wordpiece import WordPiece
 from models.build import build_model
 from models.families.base import Vocabulary
 from models.families.bert import Bert
@@ -21,10 +22,10 @@ LABELS = ["no", "sí"]
 NASTY = [b"", b" ", b"good film", b"\xff\xfe\x80 film", b"good\0film \0", b"good " * 209_715, "¡película! 🎬".encode()]
 
 
-def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, **params) -> Path:
+def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, tokenizer=tiny.WORDS, **params) -> Path:
     family = tiny.family(name, **params)
     model = model or contract.build(family, "classification", pairs)
-    export(model, family, Classification(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, pairs, directory)
+    export(model, family, Classification(), tokenizer, LABELS, tiny.MAX_TOKENS, pairs, directory)
     return directory
 
 
@@ -46,28 +47,35 @@ def test_rows_of_a_mixed_batch_answer_as_they_do_alone(name, tmp_path):
         assert alone["label"][0].numpy().decode() == LABELS[int(np.argmax(alone["scores"]))]
 
 
-class OfTokens(Classification):
-    """Answers for each token, so that what was computed can be seen."""
+class Width(keras.Model):
+    """Answers how wide the ids of its batch are, in place of logits."""
 
-    def unpack(self, encoded):
-        return encoded.sequence
+    def call(self, batch, training=False):
+        rows, tokens = tf.unstack(tf.shape(batch["ids"]))
+        return tf.fill([rows, 1], tokens)
 
 
-def test_rows_are_padded_to_the_longest_of_the_batch(tmp_path):
-    """Padding to max_tokens would double the time of a typical request."""
-    family, task = tiny.family("lstm"), OfTokens()
-    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False)
-    export(model, family, task, tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
-    assert serve(tmp_path, ["good", "not very good", ""])["scores"].shape == (3, 3, 2)
-    assert serve(tmp_path, ["good " * 99])["scores"].shape == (1, tiny.MAX_TOKENS, 2)
+class Raw(Classification):
+    def answer(self, logits, labels):
+        return {"width": logits}
+
+
+def test_rows_are_padded_to_the_longest_of_the_batch_and_cut_to_max_tokens(tmp_path):
+    """Padding to max_tokens would double the time of a typical request; a long text must not widen all the others."""
+    export(Width(), tiny.family("lstm"), Raw(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
+    assert serve(tmp_path, ["good", "not very good", ""])["width"].numpy().tolist() == [[3]] * 3
+    assert serve(tmp_path, ["good " * 99, "bad"])["width"].numpy().tolist() == [[tiny.MAX_TOKENS]] * 2
+    assert serve(tmp_path, [""])["width"].numpy().tolist() == [[1]]
 
 
 @pytest.mark.parametrize("loader", ["cpp", "python"])
 @pytest.mark.parametrize("name, pairs", [("bert", True), ("tfidf", False)])
 def test_it_answers_in_a_fresh_process(name, pairs, loader, tmp_path):
     """In the C++ loader with XLA off, as in TF Serving, and in a Python that cannot import Keras."""
-    texts = [["good film", "", "bad"], ["very dull", "fun", "plot"]][: 1 + pairs]
-    expected = serve(save(tmp_path, name, pairs), *texts)
+    texts = [["Good film", "", "bad"], ["very dull!", "fun", "plot"]][: 1 + pairs]
+    options = {"lowercase": True, "strip_accents": False}
+    pieces = WordPiece(tiny.WORDS.vocabulary, tiny.WORDS.special, options)  # with TF Text's ops
+    expected = serve(save(tmp_path, name, pairs, tokenizer=pieces), *texts)
     inputs = dict(zip(("text", "text_pair"), ([text.encode() for text in rows] for rows in texts), strict=False))
     answers = ask(loader, tmp_path, inputs)
     np.testing.assert_allclose(answers["scores"], expected["scores"], atol=1e-6)
