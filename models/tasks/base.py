@@ -34,7 +34,7 @@ class Task(BaseModel):
 
     @abstractmethod
     def head(self, family: "Family", n_outputs: int) -> "keras.layers.Layer":
-        """A layer from Encoded (and `training`) to logits <float32>[B, n_outputs]."""
+        """A layer from what `unpack` gives to logits <float32>[B, n_outputs]."""
 
     @abstractmethod
     def loss(self, logits: "tf.Tensor", batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
