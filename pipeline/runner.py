@@ -181,9 +181,12 @@ def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: s
 
 
 def is_chief() -> bool:
-    """Whether this process writes: always, except in workers 1 and up of a training cluster (TF_CONFIG)."""
-    task = json.loads(os.environ.get("TF_CONFIG") or "{}").get("task", {})
-    return task.get("type", "chief") in ("chief", "master") or (task["type"], task.get("index")) == ("worker", 0)
+    """Whether this process writes: always, except in the training workers (TF_CONFIG) that are not the chief."""
+    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+    task = config.get("task", {})
+    if task.get("type", "chief") == "chief":
+        return True
+    return (task["type"], task.get("index")) == ("worker", 0) and "chief" not in config.get("cluster", {})
 
 
 def _wait_for(node: Node, path: epath.Path) -> Artifact:
