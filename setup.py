@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
-PACKAGES = ("data", "models", "components", "pipeline")
+PACKAGES = ("data", "models", "components", "pipeline", "serving")
 
 setup(
     name="polisemia",
@@ -38,6 +38,12 @@ setup(
         "matplotlib",
         "tensorboard",  # shows the trainer's events; Keras' own callback writes with it
         "safetensors",  # Hugging Face folders as presets
+        "h5py",  # published ELMo weights
+        "aiohttp",  # REST
+        "grpcio",
+        "grpcio-health-checking",
+        "tensorflow-serving-api>=2.19,<2.22",  # the protocol's messages and stubs
+        "prometheus-client",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("data", "models", "components", "pipeline")
+PACKAGES = ("data", "models", "components", "pipeline", "serving")
 FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "constraints.txt")  # no README: it may be missing
 
 
