@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 
 from serving.errors import ServingError
 
@@ -197,7 +199,4 @@ def _shape(value: np.ndarray) -> str:
 
 
 def _type(value: np.ndarray) -> str:
-    import tensorflow as tf
-    from tensorflow.core.framework import types_pb2
-
     return types_pb2.DataType.Name(tf.as_dtype(value.dtype).as_datatype_enum)

@@ -9,25 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import IntEnum
 from threading import Condition, Timer
 
 from serving.errors import ServingError
 from serving.servable import Servable
+from serving.spec import State, VersionState
 
 ENDED = 100  # states of ended versions that are remembered, of each model
 
 log = logging.getLogger(__name__)
-
-
-class State(IntEnum):
-    """States of a version, numbered as in get_model_status.proto."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
 
 
 @dataclass(eq=False)
@@ -45,6 +35,10 @@ class Version:
     aspired: bool = True
     retry: Timer | None = field(default=None, repr=False)
 
+    def snapshot(self) -> VersionState:
+        code, message = (self.error.code.name, self.error.message) if self.error else ("OK", "")
+        return VersionState(self.number, self.state, code, message)
+
     def __str__(self) -> str:
         return f"{{name: {self.model} version: {self.number}}}"
 
@@ -61,7 +55,7 @@ class Manager:
         unload_threads: int = 1,
     ):
         """load: makes a servable, ready to answer, of a path; raises ServingError."""
-        self.retries, self._retry_seconds, self._load = retries, retry_seconds, load
+        self._retries, self._retry_seconds, self._load = retries, retry_seconds, load
         self._models: dict[str, dict[int, Version]] = {}
         self._changed = Condition()
         self._closed = False
@@ -107,22 +101,28 @@ class Manager:
                 if version.state is State.UNLOADING:
                     self._changed.notify_all()
 
-    def states(self, model: str) -> dict[int, Version]:
+    def states(self, model: str) -> dict[int, VersionState]:
         """What is known of each version, the newest first."""
         with self._changed:
-            return dict(sorted(self._models.get(model, {}).items(), reverse=True))
+            known = sorted(self._models.get(model, {}).items(), reverse=True)
+            return {number: version.snapshot() for number, version in known}
+
+    def aspires(self, model: str) -> bool:
+        """Whether any version of the model should be served."""
+        with self._changed:
+            return bool(self._aspired(model))
 
     def wait(self, models: Iterable[str], stopped: Callable[[], bool] = lambda: False) -> None:
-        """Waits until every aspired version of `models` is loaded or has failed, and each model has one at least.
+        """Waits until every aspired version of `models` is loaded or has failed once, and each model has one at least.
 
         Raises ServingError, in TensorFlow Serving's words, when a model has none that could be loaded.
         """
         with self._changed:
             while not stopped() and not all(map(self._settled, models)):
                 self._changed.wait(0.2)
-            failed = [version for model in models if not self._available(model) for version in self._aspired(model)]
+            failed = [v for m in models if not self._available(m) for v in self._aspired(m) if v.error]
         if failed:
-            reasons = ", ".join(f"{{{v} due to error: {v.error.message if v.error else v.state.name}}}" for v in failed)
+            reasons = ", ".join(f"{{{v} due to error: {v.error.message}}}" for v in failed if v.error)
             text = f"{len({v.model for v in failed})} model(s) did not become available: {{{reasons}}}"
             raise ServingError("UNKNOWN", text)
 
@@ -145,7 +145,7 @@ class Manager:
 
     def _settled(self, model: str) -> bool:
         aspired = self._aspired(model)
-        return bool(aspired) and all(version.state in (State.AVAILABLE, State.END) for version in aspired)
+        return bool(aspired) and all(version.state is State.AVAILABLE or version.error for version in aspired)
 
     def _settle(self, model: str) -> None:
         """Starts every load and unload that is due. The lock is held."""
@@ -192,7 +192,7 @@ class Manager:
         with self._changed:
             version.error, version.attempts = error, version.attempts + 1
             log.error("Loading servable %s failed, attempt %d: %s", version, version.attempts, error.message)
-            if version.attempts <= self.retries and version.aspired:
+            if version.attempts <= self._retries and version.aspired:
                 version.retry = Timer(max(0.0, self._retry_seconds), self._retry, [version])
                 version.retry.daemon = True
                 version.retry.start()

@@ -63,6 +63,13 @@ class Metrics:
             if status == "OK":
                 self.latency.labels(model, api, entrypoint).observe(1e6 * (time.perf_counter() - start))
 
+    @contextmanager
+    def timed(self, model: str, api: str) -> Iterator[None]:
+        """Times what the model itself takes, waiting for a batch included."""
+        start = time.perf_counter()
+        yield
+        self.runtime.labels(model, api, "TF1").observe(1e6 * (time.perf_counter() - start))
+
     def render(self) -> str:
         """The page, in Prometheus' text format."""
         lines = []

@@ -9,10 +9,12 @@ import glob
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 
 from serving.errors import ServingError, from_tensorflow
 
@@ -22,7 +24,7 @@ CALLABLES = 64  # a signature needs one for each set of outputs that was asked f
 class Servable:
     """A loaded SavedModel. `run` may be called from several threads at once.
 
-    signatures: SignatureDefs by name.
+    signatures: SignatureDefs by name. unbatchable: sets of outputs that do not go with the rows of the inputs.
     """
 
     def __init__(self, path: str, tags: Sequence[str] = ("serve",), session_config: Any = None):
@@ -30,8 +32,6 @@ class Servable:
 
         session_config: a `tf.compat.v1.ConfigProto`, or None for TensorFlow's defaults.
         """
-        import tensorflow as tf
-
         register_text_ops()
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph, config=session_config)
@@ -46,18 +46,18 @@ class Servable:
             raise ServingError("INVALID_ARGUMENT", f"{path}: {error}") from error
         self.path = path
         self.signatures: dict[str, Any] = dict(loaded.signature_def)
+        self.unbatchable: set[tuple[str, ...]] = set()
+        self._running, self._closed = 0, False
         self._callables: OrderedDict[tuple, Any] = OrderedDict()
-        self._lock = Lock()
+        self._lock = Condition()
 
     def run(self, feeds: Mapping[str, np.ndarray], fetches: Sequence[str]) -> dict[str, np.ndarray]:
         """Values of the tensors `fetches`, given those of `feeds`; both by tensor name, such as `x:0`.
 
         Raises ServingError with the status of the op that failed.
         """
-        import tensorflow as tf
-
         names, wanted = tuple(sorted(feeds)), tuple(sorted(set(fetches)))
-        call = self._callable(names, wanted)
+        call = self._start(names, wanted)
         try:
             values = call(*(feeds[name] for name in names))
         except tf.errors.OpError as error:
@@ -71,15 +71,18 @@ class Servable:
         return dict(zip(wanted, values, strict=True))
 
     def close(self) -> None:
-        """Frees the model's memory. Nothing may be running."""
+        """Frees the model's memory, when what runs is done."""
         with self._lock:
+            self._closed = True
+            self._lock.wait_for(lambda: not self._running)
             self._callables.clear()
         self._session.close()
 
-    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
-        from tensorflow.core.protobuf import config_pb2
-
+    def _start(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        """The callable of these tensors, for one run."""
         with self._lock:
+            if self._closed:
+                raise ServingError("UNAVAILABLE", f"{self.path} was unloaded")
             found = self._callables.pop((feeds, fetches), None)
             if found is None:
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
@@ -87,13 +90,12 @@ class Servable:
             self._callables[feeds, fetches] = found
             if len(self._callables) > CALLABLES:
                 self._callables.popitem(last=False)
+            self._running += 1
         return found
 
 
 def register_text_ops() -> None:
     """Makes TF Text's ops known, as TensorFlow Serving does; `import tensorflow_text` would import Keras too."""
-    import tensorflow as tf
-
     package = find_spec("tensorflow_text")
     for place in (package.submodule_search_locations or ()) if package else ():
         for library in sorted(glob.glob(f"{place}/python/**/_*.so", recursive=True)):
@@ -102,8 +104,6 @@ def register_text_ops() -> None:
 
 def disable_xla() -> None:
     """Refuses XLA in this whole process, TensorFlow Serving's default: what runs here must run there."""
-    import tensorflow as tf
-
     library = glob.glob(f"{tf.sysconfig.get_lib()}/libtensorflow_cc.*")
     if library:
         ctypes.CDLL(library[0])._ZN10tensorflow21DisableXlaCompilationEv()

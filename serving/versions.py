@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from serving.errors import ServingError
 
 GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
@@ -17,8 +19,6 @@ def find_versions(base_path: str) -> dict[int, str]:
 
     A folder that has no graph yet is being copied, and is no version. Raises ServingError when the folder is missing.
     """
-    import tensorflow as tf
-
     try:
         names = [name.rstrip("/") for name in tf.io.gfile.listdir(base_path)]
     except tf.errors.OpError as error:
