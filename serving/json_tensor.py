@@ -14,7 +14,7 @@ import numpy as np
 
 from serving.errors import ServingError
 from serving.json_text import invalid, read, read_exactly, show
-from serving.json_values import BOOL, LARGEST, NUMPY, STRING, WHOLE, convert, is_base64, is_object
+from serving.json_values import BOOL, LARGEST, NUMPY, STRING, WHOLE, convert, dtype_name, is_base64, is_object
 
 MAX_RANK = 64  # NumPy's
 
@@ -93,7 +93,8 @@ def _columns(value: Any, dtypes: dict[str, int]) -> dict[str, np.ndarray]:
 def _dense(value: Any, dtype: int) -> np.ndarray:
     shape = _shape(value)
     array = _at_once([value], shape, dtype)
-    return array if array is not None else _array(_walk(value, 0, shape, dtype), shape, dtype)
+    array = array if array is not None else _array(_walk(value, 0, shape, dtype), dtype)
+    return array.reshape(shape)
 
 
 def _rows(rows: list[Any], dtypes: dict[str, int]) -> dict[str, np.ndarray]:
@@ -147,7 +148,7 @@ def _rows_by_one(rows: list[Any], dtypes: dict[str, int]) -> dict[str, np.ndarra
                 f"Failed to process element: {place} of 'instances' list. JSON object: {show(row)} keys must be equal "
                 f"to: {','.join(dtypes)}"
             )
-    return {name: _array(found, (len(rows), *shapes[name]), dtypes[name]) for name, found in leaves.items()}
+    return {name: _array(found, dtypes[name]).reshape(len(rows), *shapes[name]) for name, found in leaves.items()}
 
 
 def _same_shape(wanted: tuple[int, ...], got: tuple[int, ...]) -> None:
@@ -172,17 +173,17 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _at_once(values: list[Any], shape: tuple[int, ...], dtype: int) -> np.ndarray | None:
-    """Values of one shape as one array, or None where only the walk can tell what is wrong, or that it is right."""
+    """Values of one shape as one flat array, or None where only the walk can tell what is wrong, or that it is right."""
     for size in shape:
         if any(type(value) is not list or len(value) != size for value in values):
             return None
         values = list(itertools.chain.from_iterable(values))
     kinds = set(map(type, values))
     if dtype == STRING and kinds <= {str}:
-        return _array([value.encode() for value in values], (-1,), dtype)
+        return _array([value.encode() for value in values], dtype)
     try:
         if (dtype in WHOLE and kinds <= {int}) or (dtype == BOOL and kinds <= {bool}):
-            return _array(values, (-1,), dtype)
+            return _array(values, dtype)
         if dtype in LARGEST and kinds <= {int, float}:
             array = np.array(values, np.float64)
             if not array.size or np.abs(array).max() <= LARGEST[dtype]:
@@ -192,13 +193,14 @@ def _at_once(values: list[Any], shape: tuple[int, ...], dtype: int) -> np.ndarra
     return None
 
 
-def _array(leaves: list[Any], shape: tuple[int, ...], dtype: int) -> np.ndarray:
+def _array(leaves: list[Any], dtype: int) -> np.ndarray:
     if dtype == STRING:
         array = np.empty(len(leaves), object)
         array[:] = leaves
-    else:
-        array = np.array(leaves, WHOLE.get(dtype, np.float64 if dtype in LARGEST else np.bool_)).astype(NUMPY[dtype])
-    return array if shape == (-1,) else array.reshape(shape)
+        return array
+    if dtype not in NUMPY:  # an empty list; of a value, `convert` says this
+        raise ServingError("UNIMPLEMENTED", f"Conversion of JSON Value: [] to type: {dtype_name(dtype)}")
+    return np.array(leaves, WHOLE.get(dtype, np.float64 if dtype in LARGEST else np.bool_)).astype(NUMPY[dtype])
 
 
 def _walk(value: Any, level: int, shape: tuple[int, ...], dtype: int) -> list[Any]:

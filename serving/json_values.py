@@ -50,7 +50,7 @@ def lossless(value: int | float, dtype: int) -> float:
     if type(value) is int and is_64_bits(value):
         fits = abs(value) <= LARGEST[dtype]
     else:
-        fits = not math.isfinite(number := float(value)) or abs(number) <= np.finfo(NUMPY[dtype]).max
+        fits = not math.isfinite(number := float(value)) or abs(number) <= float(np.finfo(NUMPY[dtype]).max)
     if not fits:
         raise invalid(f"Cannot convert JSON value: {show(value)} to {dtype_name(dtype)} without loss of precision.")
     return float(value)

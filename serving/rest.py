@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from serving.core import Core, ModelSpec
+from serving.core import Core
 from serving.errors import ServingError
 from serving.json_answer import classify_answer, error_answer, predict_answer, regress_answer
 from serving.json_examples import parse_examples
@@ -24,6 +24,7 @@ from serving.json_tensor import parse_predict
 from serving.metrics import CONTENT_TYPE
 from serving.options import RPCS, THREADS, Options
 from serving.protos import MonitoringConfig, read_text
+from serving.spec import ModelSpec
 
 OTHER_CODE = 500
 HTTP_CODES = {

@@ -1,13 +1,11 @@
 """One server for the conformance cases: ours on loopback, or the one at `--server HOST:GRPC_PORT:REST_PORT`."""
 
-import asyncio
 import contextlib
 import http.client
-import threading
+import socket
 from dataclasses import dataclass
 
 import pytest
-from aiohttp import web
 
 from tests.serving.models import write
 
@@ -31,23 +29,25 @@ class Address:
             return response.status, response.headers, response.read()
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
-def rest_server(app):
-    """Serves an aiohttp application on a free port of the loopback, and gives the port."""
-    loop = asyncio.new_event_loop()
-    runner = web.AppRunner(app, access_log=None)
-    loop.run_until_complete(runner.setup())
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    loop.run_until_complete(site.start())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+def serving(**options):
+    """Our server with these options, on free ports of the loopback; gives its address."""
+    from serving.options import Options
+    from serving.server import Server
+
+    address = Address("127.0.0.1", free_port(), free_port())
+    server = Server(Options(port=address.grpc_port, rest_api_port=address.rest_port, drain_seconds=5, **options))
     try:
-        yield runner.addresses[0][1]
+        server.start()
+        yield address
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -62,16 +62,6 @@ def server(request):
         host, grpc_port, rest_port = given.split(":")
         yield Address(host, int(grpc_port), int(rest_port))
         return
-    from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
-
-    from serving.core import Core
-    from serving.options import Options
-    from serving.protos import read_text
-    from serving.rest import make_app
-
-    path = request.getfixturevalue("models_config")
-    core = Core(read_text(str(path), ModelServerConfig), Options())
-    core.start()
-    with rest_server(make_app(core, core.options)) as port:
-        yield Address("127.0.0.1", 0, port)
-    core.close()
+    config = str(request.getfixturevalue("models_config"))
+    with serving(model_config_file=config, allow_version_labels_for_unavailable_models=True) as address:
+        yield address
