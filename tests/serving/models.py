@@ -29,6 +29,8 @@ def half_plus_two(path: str) -> None:
         }
         parsed = tf.io.parse_example(texts, features)
         x, x2 = tf.identity(parsed["x"], "x"), tf.identity(parsed["x2"], "x2")
+        for tensor in (x, x2):
+            tensor.set_shape([None, 1])
         half, two, three = (
             v1.get_variable(name, initializer=v) for name, v in zip("abc", (0.5, 2.0, 3.0), strict=True)
         )
