@@ -9,26 +9,28 @@ from serving.errors import ServingError
 
 
 class Listener:
-    """Listens as soon as it is made. Raises ServingError when the port is taken."""
+    """Listens as soon as it is made. Raises ServingError when the port is taken.
 
-    def __init__(self, app: web.Application, host: str, port: int):
+    drain_seconds: longest wait for requests under way, when it is stopped.
+    """
+
+    def __init__(self, app: web.Application, host: str, port: int, drain_seconds: float):
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="rest", daemon=True)
         self._thread.start()
         try:
-            self._runner = self._do(self._start(app, host, port))
+            self._runner = self._do(self._start(app, host, port, drain_seconds))
         except OSError as error:
             self._end()
             raise ServingError("UNAVAILABLE", f"cannot listen on {host}:{port}: {error.strerror}") from error
 
-    def stop(self, seconds: float) -> None:
-        """No new connections; requests under way are answered for up to `seconds`."""
-        self._runner.shutdown_timeout = seconds
+    def stop(self) -> None:
+        """No new connections; requests under way are answered."""
         self._do(self._runner.cleanup())
         self._end()
 
-    async def _start(self, app: web.Application, host: str, port: int) -> web.AppRunner:
-        runner = web.AppRunner(app, access_log=None)
+    async def _start(self, app: web.Application, host: str, port: int, drain_seconds: float) -> web.AppRunner:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
         return runner

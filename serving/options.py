@@ -24,7 +24,7 @@ class Options:
     port: int = flag(8500, "TCP port of the gRPC API; 0 for none")
     grpc_socket_path: str = flag("", "path of a UNIX socket for the gRPC API, beside --port")
     rest_api_port: int = flag(0, "TCP port of the REST API; 0 for none")
-    rest_api_num_threads: int = flag(THREADS, "threads that answer REST requests")
+    rest_api_num_threads: int = flag(0, "threads that answer REST requests; 0 for automatic")
     rest_api_timeout_in_ms: int = flag(30_000, "longest time a REST request may take")
     rest_api_enable_cors_support: bool = flag(False, "send CORS headers")
     model_name: str = flag("default", "name of the model, unless --model_config_file is given")

@@ -66,7 +66,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         done = self._grpc.stop(self.options.drain_seconds) if self._grpc else None
         if self._rest:
-            self._rest.stop(self.options.drain_seconds)
+            self._rest.stop()
         if done:
             done.wait()
         self.core.close()
@@ -106,8 +106,10 @@ class Server:
         from serving.listener import Listener
         from serving.rest import make_app
 
-        self._rest = Listener(make_app(self.core, self.options), self.options.host, self.options.rest_api_port)
-        log.info("Exporting HTTP/REST API at:%s:%d ...", self.options.host, self.options.rest_api_port)
+        options = self.options
+        app = make_app(self.core, options)
+        self._rest = Listener(app, options.host, options.rest_api_port, options.drain_seconds)
+        log.info("Exporting HTTP/REST API at:%s:%d ...", options.host, options.rest_api_port)
 
     def _poll_config(self) -> None:
         while not self._stopped.wait(self.options.model_config_file_poll_wait_seconds):
