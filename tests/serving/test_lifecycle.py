@@ -269,12 +269,14 @@ def test_the_config_file_is_read_again(base, models, tmp_path):
     put(models, 2, tmp_path / "two" / "1")
     path = tmp_path / "models.config"
     path.write_text(config_of(("default", base, "")))
-    with running(model_config_file=str(path), model_config_file_poll_wait_seconds=0.05) as (_, client):
+    with running(model_config_file=str(path), model_config_file_poll_wait_seconds=0.05) as (server, client):
         path.write_text("model_config_list {")
         threading.Event().wait(0.3)
         assert slope_of(client) == (1, 1)
         path.write_text(config_of(("two", tmp_path / "two", "")))
         eventually(lambda: client.states()[1][0] is State.END)
+        eventually(lambda: server.core._manager.states("two").get(1))
+        server.core._manager.wait(["two"])
         assert slope_of(client, "two") == (2, 1)
 
 
