@@ -8,6 +8,7 @@ import ctypes
 import glob
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from threading import Condition
 from typing import Any
@@ -62,12 +63,12 @@ class Servable:
             values = call(*(feeds[name] for name in names))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
-        except (
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # an array that no tensor can be made of; a closed session
+        except (TypeError, ValueError) as error:  # an array that no tensor can be made of
             raise ServingError("INVALID_ARGUMENT", str(error)) from error
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._lock.notify_all()
         return dict(zip(wanted, values, strict=True))
 
     def close(self) -> None:
@@ -94,6 +95,7 @@ class Servable:
         return found
 
 
+@cache
 def register_text_ops() -> None:
     """Makes TF Text's ops known, as TensorFlow Serving does; `import tensorflow_text` would import Keras too."""
     package = find_spec("tensorflow_text")

@@ -16,8 +16,10 @@ from serving.batching import Parameters, parameters
 from serving.config import single_model
 from serving.core import Core
 from serving.errors import ServingError
+from serving.listener import Listener
 from serving.options import Options
 from serving.protos import BatchingParameters, SSLConfig, read_text
+from serving.rest import make_app
 from serving.services import ModelService, PredictionService
 
 WAITING = 16  # RPCs, for each thread, before further ones are refused with RESOURCE_EXHAUSTED
@@ -103,20 +105,22 @@ class Server:
             log.info("Running gRPC ModelServer at %s ...", address)
 
     def _start_rest(self) -> None:
-        from serving.listener import Listener
-        from serving.rest import make_app
-
         options = self.options
         app = make_app(self.core, options)
         self._rest = Listener(app, options.host, options.rest_api_port, options.drain_seconds)
         log.info("Exporting HTTP/REST API at:%s:%d ...", options.host, options.rest_api_port)
 
     def _poll_config(self) -> None:
+        """Applies the config file again and again: a label may become possible while the file stays as it is."""
+        problem = ""
         while not self._stopped.wait(self.options.model_config_file_poll_wait_seconds):
             try:
                 self.core.reload_config(_config(self.options))
+                problem = ""
             except ServingError as error:
-                log.error("%s: not reloaded: %s", self.options.model_config_file, error.message)
+                if error.message != problem:
+                    log.error("%s: not reloaded: %s", self.options.model_config_file, error.message)
+                problem = error.message
 
 
 def _config(options: Options) -> Any:
