@@ -19,7 +19,7 @@ ECHOED = {"int32": tf.int32, "int8": tf.int8, "uint8": tf.uint8, "int64": tf.int
 
 
 def half_plus_two(path: str) -> None:
-    """TensorFlow Serving's own test model: y = x / 2 + 2, y2 = x / 2 + 3, y3 = x2 / 2 + 3; x, x2, ys <float32>[B, 1]."""
+    """TensorFlow Serving's own test model: y = x/2 + 2, y2 = x/2 + 3, y3 = x2/2 + 3; all <float32>[B, 1]."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         texts = v1.placeholder(tf.string, name="tf_example")

@@ -9,10 +9,15 @@ from typing import Any
 
 from tests.serving.rest_cases import CASES, Error, text
 
-BYTES = (b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\0", b"\xff", b"\xed\xa0\x80", b"\\ud83d", b"\\u00", b"-", b"e",
-         b"1e999", b"NaN", b"-Inf", b"null", b"true", b"9" * 25, b"0.1", b'{"b64":"', b"=", b" ", b"\n", b"\xef\xbb\xbf", 3000 * b"[")  # fmt: skip
-VALUES = (None, True, -1, 0, 2**31, 2**63, 2**64, 10**30, 1.5, 1e300, "", "text", "\ud800", [], {}, [[]], [[], [1]], {"b64": "aGk"},
-          {"b64": 1}, {"b64": "====", "x": 1}, {"x": 1}, "serving_default", "int32", "classify", float("inf"))  # fmt: skip
+BYTES = (
+    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\0", b"\xff", b"\xed\xa0\x80", b"\\ud83d", b"\\u00", b"-", b"e",
+    b"=", b" ", b"\n", b"1e999", b"NaN", b"-Inf", b"null", b"true", b"9" * 25, b"0.1", b'{"b64":"', b"\xef\xbb\xbf",
+    3000 * b"[",
+)  # fmt: skip
+VALUES = (
+    None, True, -1, 0, 2**31, 2**63, 2**64, 10**30, 1.5, 1e300, float("inf"), "", "text", "\ud800", [], {}, [[]],
+    [[], [1]], {"b64": "aGk"}, {"b64": 1}, {"b64": "====", "x": 1}, {"x": 1}, "serving_default", "int32", "classify",
+)  # fmt: skip
 SEEDS = [(path, text(body)) for _, path, body, _ in CASES if body is not None]
 GOOD = [(path, text(body)) for _, path, body, wanted in CASES if body is not None and not isinstance(wanted, Error)]
 EXPECTED = {200, 400, 404, 501}  # 501: a dtype that JSON has no form for
@@ -79,4 +84,17 @@ def _changed(value: Any, chance: random.Random) -> Any:
         for _ in range(chance.choice((1, 1, 1, 2, 30, 80, 250))):
             value = [value]
         return value
+    if chance.random() < 0.5:
+        return _similar(value, chance)
     return chance.choice(VALUES)
+
+
+def _similar(value: Any, chance: random.Random) -> Any:
+    """Another value of the same type."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, int | float):
+        return type(value)(chance.choice((0, 1, -value, chance.randrange(-1000, 1000), value * 1000)))
+    if isinstance(value, str):
+        return "".join(chance.choices('ab ñ"\\\0\x7f\u2028😀', k=chance.randrange(9)))
+    return value
