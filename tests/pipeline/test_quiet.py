@@ -12,6 +12,7 @@ def imported(folder: Path, **environment: str) -> subprocess.CompletedProcess:
     code = (
         f"import sys; sys.path.insert(0, {str(folder)!r})\n"
         "from pipeline.quiet import hush_tensorflow; hush_tensorflow()\n"
+        "import importlib.util; importlib.util.find_spec('tensorflow')  # libraries look whether it is there\n"
         "import tensorflow, os; os.write(2, b'after')"
     )
     clean = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
