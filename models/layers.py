@@ -78,8 +78,12 @@ class Decoder(Encoder):
 
     def step(self, ids: tf.Tensor, state):
         """Reads ids <int32>[B], each row's next token -> (scores of the one after <float32>[B, vocabulary], state)."""
-        hidden, state = self.family.step(self.parts, ids, state)
+        hidden, state = self.advance(ids, state)
         return self.logits(hidden), state
+
+    def advance(self, ids: tf.Tensor, state):
+        """As `step`, with the vector <float>[B, width] that `logits` scores the next token from."""
+        return self.family.step(self.parts, ids, state)
 
     def reorder(self, state, parents: tf.Tensor):
         """The state whose row n is row parents[n] of this one; parents <int32>[any number], as beam search asks."""
