@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import ConfigError, PolisemiaError
+from pipeline.quiet import hush_tensorflow
 
 FAILED, WRONG, NOT_GOOD_ENOUGH = 1, 2, 3
 
@@ -141,8 +142,7 @@ def show(
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    hush_tensorflow()
     try:
         app(args=args)
     except ConfigError as error:
