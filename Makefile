@@ -21,8 +21,8 @@ $(READY):
 demo: setup
 	$(BIN)/polisemia run configs/opiniones.toml
 	$(BIN)/polisemia predict runs/opiniones \
-	  --text "Aunque la pantalla es preciosa, la batería me decepcionó por completo." \
-	  --text "No es que sea barato, pero volvería a comprarlo sin dudarlo." \
+	  --text "Aunque la pantalla es estupenda, la batería es un desastre." \
+	  --text "Aunque la batería es un desastre, la pantalla es estupenda." \
 	  --text "Mi cuñado dice que es un desastre; yo, en cambio, estoy encantada."
 
 test: setup

@@ -173,5 +173,6 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
         return [f"tokenizer_gen.{key}: says how to learn, but `files` says to take what is published" for key in wrong]
     default = family.default_tokenizer
     if section["kind"] in ("", default["kind"]):
-        section.update({key: value for key, value in default.items() if key not in given})
+        options = {**default.get("options", {}), **section["options"]}
+        section.update({key: value for key, value in default.items() if key not in given}, options=options)
     return check_options(section["kind"], section["options"])

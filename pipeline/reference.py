@@ -1,5 +1,7 @@
 """docs/config.md, written from the stages' signatures: `make docs`. A test holds the two together."""
 
+import inspect
+import json
 import types
 import typing
 from typing import Any
@@ -10,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.families import FAMILIES
+from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
@@ -40,12 +43,14 @@ def reference() -> str:
         parts.append(_table(family))
     parts.append("## Optimizer: `[trainer] optimizer = { name = ..., ... }`\n\n" + _doc(Optimizer, whole=True) + "\n")
     parts.append(_table(Optimizer))
+    parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")
+    parts.append(_table(FineTuning))
     parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
     for name, kind in FORMATS.items():
         parts.append(f"### {name}\n\n{_doc(kind)}\n")
         parts.append(_table(kind))
     parts.append("## Tokenizers: `[tokenizer_gen] kind = ..., options = { ... }`\n")
-    parts += [f"- `{name}`: {_doc(kind)}" for name, kind in TOKENIZERS.items()]
+    parts += [f"- `{name}`: {_doc(kind)} Options: {_options(kind)}." for name, kind in TOKENIZERS.items()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -61,6 +66,13 @@ def _table(model: type[BaseModel], skip: frozenset[str] | set[str] = frozenset()
         if name not in skip
     ]
     return "\n".join(("| key | type | default | meaning |", "|---|---|---|---|", *rows, "")) if rows else "No keys.\n"
+
+
+def _options(tokenizer: type) -> str:
+    """The options of a kind of tokenizer, with their defaults, from the signature of its `learn`."""
+    parameters = inspect.signature(tokenizer.learn).parameters.values()  # type: ignore[attr-defined]
+    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty]
+    return ", ".join(f"`{p.name} = {json.dumps(p.default)}`" for p in options) or "none"
 
 
 def _type(annotation: Any) -> str:

@@ -86,15 +86,15 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     """Options from a command line (`sys.argv` when None). Prints the usage and exits with 2 on a wrong one."""
     parser = argparse.ArgumentParser(
         prog="python -m serving",
+        usage="python -m serving --model_base_path=FOLDER [--flag=value]...",
         description=__doc__,
         allow_abbrev=False,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--version", action="store_true", help="print the versions and exit")
+    boolean: dict[str, Any] = {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
+    parser.add_argument("--version", default=False, help="print the versions and exit", **boolean)
     for each in fields(Options):
-        kind: dict[str, Any] = {"type": each.type}
-        if each.type is bool:
-            kind = {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
+        kind = boolean if each.type is bool else {"type": each.type}
         parser.add_argument(f"--{each.name}", default=each.default, help=each.metadata["help"], **kind)
     for name, reason in REFUSED.items():
         parser.add_argument(f"--{name}", nargs="?", action=Refuse, const=reason, help=argparse.SUPPRESS)

@@ -13,7 +13,7 @@ from data.tokenizers import learning
 from data.tokenizers.graph import GraphTokenizer, described, read_lines, write_lines
 from data.tokenizers.mapping import map_model, mapper
 
-ALONE = r"[\p{P}\p{S}\p{Han}]"  # punctuation, symbols and Chinese characters are words of their own
+MARKS, HAN = r"\p{P}\p{S}", r"\p{Han}"  # punctuation and symbols, Chinese characters: words of their own
 
 
 class Words(GraphTokenizer):
@@ -26,23 +26,40 @@ class Words(GraphTokenizer):
     kind = "words"
 
     @classmethod
-    def count(cls, texts: Sequence[str], *, lowercase: bool = True) -> Counter[str]:
+    def count(
+        cls, texts: Sequence[str], *, lowercase: bool = True, punctuation: bool = True, min_characters: int = 1
+    ) -> Counter[str]:
         import tensorflow as tf
 
         clean = mapper(_model(lowercase))
 
         def words(texts):
-            return tf.strings.split(_separate(clean.normalize(texts)))
+            found = tf.strings.split(_separate(clean.normalize(texts), punctuation))
+            return tf.ragged.boolean_mask(found, found.with_flat_values(_long(found.flat_values, min_characters)))
 
         return learning.count_tokens(*learning.distinct_between_spaces(texts), words)
 
     @classmethod
-    def learn(cls, counts: Mapping[str, int], *, vocabulary_size: int, lowercase: bool = True) -> "Words":
-        """The most frequent words. lowercase: whether words that differ in case only are one."""
+    def learn(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        vocabulary_size: int,
+        lowercase: bool = True,
+        punctuation: bool = True,
+        min_characters: int = 1,
+    ) -> "Words":
+        """The most frequent words.
+
+        lowercase: whether words that differ in case only are one.
+        punctuation: whether punctuation and symbols are words, or only separate them.
+        min_characters: shorter words are dropped, but for Chinese characters.
+        """
         special = learning.BRACKETED
         learning.check_size(vocabulary_size, len(special) + 1, "special tokens and a word")
         words = learning.most_frequent(counts, vocabulary_size - len(special))
-        return cls([*special, *words], learning.SPECIAL, {"lowercase": lowercase})
+        options = {"lowercase": lowercase, "punctuation": punctuation, "min_characters": min_characters}
+        return cls([*special, *words], learning.SPECIAL, options)
 
     @classmethod
     def load(cls, directory: Path) -> "Words":
@@ -61,31 +78,48 @@ class Words(GraphTokenizer):
         table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.vocabulary, ids), self.special.unknown
         )
-        return mapper(_model(**self.options)), table
+        return mapper(_model(self.options["lowercase"])), table
 
     def _normalize(self, texts):
         clean, _ = self._resources
-        return _separate(clean.normalize(texts))
+        return _separate(clean.normalize(texts), self.options["punctuation"])
 
     def _tokenize(self, texts):
         import tensorflow as tf
 
-        _, table = self._resources
-        words = tf.strings.split(texts)
-        return words.with_flat_values(table.lookup(words.flat_values))
+        return self._kept(tf.strings.split(texts))[0]
 
     def _tokenize_with_offsets(self, texts):
         import tensorflow_text
 
+        return self._kept(*tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts))
+
+    def _kept(self, words, *offsets):
+        """The ids of the words that are long enough, and what goes with each."""
+        import tensorflow as tf
+
         _, table = self._resources
-        words, starts, ends = tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts)
-        return words.with_flat_values(table.lookup(words.flat_values)), starts, ends
+        every = words.with_flat_values(table.lookup(words.flat_values)), *offsets
+        if self.options["min_characters"] == 1:
+            return every
+        long = words.with_flat_values(_long(words.flat_values, self.options["min_characters"]))
+        return tuple(tf.ragged.boolean_mask(values, long) for values in every)
 
 
-def _separate(texts):
+def _separate(texts, punctuation: bool):
     import tensorflow as tf
 
-    return tf.strings.regex_replace(texts, ALONE, r" \0 ")
+    if punctuation:
+        return tf.strings.regex_replace(texts, f"[{MARKS}{HAN}]", r" \0 ")
+    return tf.strings.regex_replace(tf.strings.regex_replace(texts, f"[{MARKS}]", " "), f"[{HAN}]", r" \0 ")
+
+
+def _long(words, min_characters: int):
+    """Which words <string>[N] have enough characters, or are Chinese ones, <bool>[N]."""
+    import tensorflow as tf
+
+    enough = tf.strings.length(words, unit="UTF8_CHAR") >= min_characters
+    return enough | tf.strings.regex_full_match(words, f"[{HAN}]")
 
 
 @cache

@@ -26,7 +26,11 @@ class _Bag(Family):
     c: float = Field(1.0, gt=0, description="inverse of L2 strength, LogisticRegression's C; larger fits closer")
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 100_000}
+    default_tokenizer: ClassVar[dict[str, Any]] = {  # what scikit-learn's vectorizers call words
+        "kind": "words",
+        "vocabulary_size": 100_000,
+        "options": {"punctuation": False, "min_characters": 2},
+    }
     linear: ClassVar[bool] = True
 
     @field_validator("ngrams")

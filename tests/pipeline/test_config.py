@@ -22,6 +22,14 @@ def test_a_small_config_is_enough_and_defaults_are_filled_in():
     assert config.sections["bulk_inferrer"] == {}, "optional, and not asked for"
 
 
+def test_a_familys_tokenizer_options_stay_beside_those_that_are_given():
+    raw = {**GOOD, "trainer": {"family": "tfidf"}, "tokenizer_gen": {"options": {"lowercase": False}}}
+    options = check_config(raw).sections["tokenizer_gen"]["options"]
+    assert options == {"lowercase": False, "punctuation": False, "min_characters": 2}
+    other = {**raw, "tokenizer_gen": {"kind": "wordpiece"}}
+    assert check_config(other).sections["tokenizer_gen"]["options"] == {}, "another kind has other options"
+
+
 def test_every_problem_is_told_at_once():
     raw = {
         "name": "a b",
@@ -46,6 +54,11 @@ def test_every_problem_is_told_at_once():
     [
         ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
         ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
+        (
+            {"trainer": {"family": "lstm", "fine_tuning": {"frosen": 1}}},
+            "fine_tuning: unknown key 'frosen'; did you mean",
+        ),
+        ({"trainer": {"family": "lstm", "ema": 1.0}}, "trainer.ema: "),
         ({"tokenizer_gen": {"kind": "wordpeice"}}, "tokenizer_gen.kind: unknown tokenizer 'wordpeice'; did you mean"),
         (
             {"tokenizer_gen": {"options": {"lowercas": True}}},

@@ -14,9 +14,12 @@ def learned(size=300, **options):
     return Words.learn(Words.count(TEXTS, **options), vocabulary_size=size, **options)
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_contract(lowercase):
-    check_tokenizer(learned(lowercase=lowercase), real_lines(200))
+PLAIN = {"punctuation": False, "min_characters": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {"lowercase": False}, PLAIN])
+def test_contract(options):
+    check_tokenizer(learned(**options), real_lines(200))
 
 
 def test_what_separates_words():
@@ -32,11 +35,18 @@ def test_case():
     assert pieces(Words.learn(counts, vocabulary_size=9, lowercase=False), "TITLE Title") == ["TITLE", "[UNK]"]
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
-def test_counts_are_of_the_words_that_it_gives(lowercase):
+def test_words_without_punctuation_and_short_ones():
+    text = "Don't stop\u00a0here,\u3000«señor»: 中文 50% a C++ ñu"
+    tokenizer = Words.learn(Words.count([text], **PLAIN), vocabulary_size=100, **PLAIN)
+    assert pieces(tokenizer, text) == ["don", "stop", "here", "señor", "中", "文", "50", "ñu"]
+    assert tokenizer.decode(tokenizer.encode(["!? a"])[0]) == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"lowercase": False}, PLAIN])
+def test_counts_are_of_the_words_that_it_gives(options):
     texts = TEXTS * 3 + ["", "one  one   one"]
-    counts = Words.count(texts, lowercase=lowercase)
-    tokenizer = Words.learn(counts, vocabulary_size=len(counts) + 5, lowercase=lowercase)
+    counts = Words.count(texts, **options)
+    tokenizer = Words.learn(counts, vocabulary_size=len(counts) + 5, **options)
     ids, _ = tokenizer.encode(texts)
     assert Counter(tokenizer.vocabulary[i] for i in ids.tolist()) == counts
     assert Words.count([]) == Counter() == Words.count([""])

@@ -1,0 +1,36 @@
+"""What TensorFlow prints while it is imported does not reach the user, unless it fails or they ask for its log."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def imported(folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+        "from pipeline.quiet import hush_tensorflow; hush_tensorflow()\n"
+        "import importlib.util; importlib.util.find_spec('tensorflow')  # libraries look whether it is there\n"
+        "import tensorflow, os; os.write(2, b'after')"
+    )
+    clean = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True)
+
+
+def test_the_import_is_quiet_and_what_follows_is_not(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'noise')")
+    assert imported(tmp_path).stderr == "after"
+
+
+def test_a_failing_import_tells_all(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'noise'); raise ImportError('no such library')")
+    told = imported(tmp_path).stderr
+    assert "noise" in told and "no such library" in told
+
+
+def test_who_asks_for_the_log_gets_it(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'noise')")
+    assert imported(tmp_path, TF_CPP_MIN_LOG_LEVEL="0").stderr == "noiseafter"
