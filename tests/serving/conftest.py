@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.serving.models import write
+from tests.serving.conformance_models import write
 from tests.serving.running import Address, running_rest
 
 
 def pytest_addoption(parser):
-    parser.addoption("--server", help="HOST:GRPC_PORT:REST_PORT of a server of the models of tests/serving/models.py")
+    parser.addoption(
+        "--server", help="HOST:GRPC_PORT:REST_PORT of a server of the models of tests/serving/conformance_models.py"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving.models import HALF, LABEL, TYPES, VERSION
+from tests.serving.conformance_models import HALF, LABEL, TYPES, VERSION
 
 
 @dataclass(frozen=True)

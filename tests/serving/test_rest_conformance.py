@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.serving.models import HALF, VERSION
+from tests.serving.conformance_models import HALF, VERSION
 from tests.serving.rest_cases import CASES, PATHS, Error, Text, text
 
 FLOAT = {

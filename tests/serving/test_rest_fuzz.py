@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.serving.models import HALF
+from tests.serving.conformance_models import HALF
 from tests.serving.rest_fuzz import send
 
 

@@ -1,6 +1,6 @@
 """The models that the conformance cases speak of, and a server of them.
 
-    python -m tests.serving.models FOLDER     writes the models and FOLDER/models.config
+    python -m tests.serving.conformance_models FOLDER     writes the models and FOLDER/models.config
 
 so that the cases can be put to a real server: `tensorflow_model_server --model_config_file=FOLDER/models.config
 --allow_version_labels_for_unavailable_models ...`, then `pytest tests/serving --server HOST:GRPC_PORT:REST_PORT`.
