@@ -14,7 +14,7 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def models_config(tmp_path_factory):
-    return str(write(tmp_path_factory.mktemp("models")))
+    return write(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,6 @@ def server(request):
         host, grpc_port, rest_port = given.split(":")
         yield Address(host, int(grpc_port), int(rest_port))
         return
-    config = request.getfixturevalue("models_config")
+    config = str(request.getfixturevalue("models_config"))
     with running_rest(model_config_file=config, allow_version_labels_for_unavailable_models=True) as address:
         yield address
