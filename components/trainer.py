@@ -120,7 +120,7 @@ def trainer(
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
+    stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
     words = load_tokenizer(tokenizer.path)
     pairs = stores["train"].pairs
@@ -169,7 +169,7 @@ def trainer(
     _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
 
 
-def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
+def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
     """The rows of a split over all spans, or None where there is none."""
     from data.store import Shards, TokenStore
 
@@ -178,7 +178,7 @@ def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    return TokenStore(groups, labels)
+    return TokenStore(groups, labels, word_bytes)
 
 
 def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:
