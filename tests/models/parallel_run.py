@@ -24,6 +24,7 @@ from tests.models import tiny
 OPTIMIZERS = {
     "sgd": Optimizer(name="sgd", learning_rate=5.0, clip_norm=0.02),
     "adamw": Optimizer(name="adamw", learning_rate=0.01, weight_decay=0.5, schedule="cosine", warmup=2),
+    "rows": Optimizer(name="adam", learning_rate=0.05, clip_norm=0.1),
 }
 SIZES = {"epochs": 2, "batch_tokens": 640, "max_tokens": 30, "buckets": 2, "steps_per_call": 3}
 
@@ -38,7 +39,7 @@ def main(name: str, directory: Path, output: str) -> None:
         training = Training(optimizer=optimizer, early_stopping=EarlyStopping(metric="accuracy"), **SIZES)
         run = partial(
             train,
-            tiny.build,
+            partial(tiny.build, by_rows=kind == "rows"),
             tiny.Yes(),
             split["train"],
             split["valid"],
