@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from components.artifacts import Model, Schema, TokenizerFiles, Tokens
-from components.base import Input, Output, Recorded, Runtime, Shared, component
+from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -73,6 +73,7 @@ def trainer(
     family: Annotated[
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -115,6 +116,7 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
+    family = {**family, "vectors": vectors} if vectors else family
     spec, job = family_of(family), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}

@@ -7,14 +7,23 @@ the memory of the vocabulary that is used; a fastText .bin is memory-mapped.
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from data.errors import DataError
 from data.vectors import fasttext, word2vec
-from data.vectors.base import Source, Vectors
+from data.vectors.base import Source, Subwords, Vectors
 
-__all__ = ["Vectors", "lookup", "read_vectors"]
+__all__ = ["Found", "Vectors", "lookup", "read_vectors"]
+
+
+class Found(NamedTuple):
+    """table <float32>[words, width], zeros for words not found <bool>[words]; subwords as in Vectors."""
+
+    table: np.ndarray
+    found: np.ndarray
+    subwords: Subwords | None
 
 
 def read_vectors(path: str | Path, encoding: str = "utf-8", wanted: Collection[str] | None = None) -> Vectors:
@@ -36,8 +45,8 @@ def read_vectors(path: str | Path, encoding: str = "utf-8", wanted: Collection[s
     )
 
 
-def lookup(path: str | Path, words: Sequence[str], encoding: str = "utf-8") -> tuple[np.ndarray, np.ndarray]:
-    """Vectors <float32>[words, width] of these words from a file, and which were found <bool>[words].
+def lookup(path: str | Path, words: Sequence[str], encoding: str = "utf-8") -> Found:
+    """Vectors of these words from a file.
 
     A word that the file lacks is made of its n-grams where the file has them (fastText .bin); else it is looked for
     in lower case, then with a capital: files keep case, tokenizers often do not. What is still missing is zeros.
@@ -52,4 +61,4 @@ def lookup(path: str | Path, words: Sequence[str], encoding: str = "utf-8") -> t
     if vectors.subwords is not None:
         missing = np.flatnonzero(~found).tolist()
         table[missing], found[missing] = vectors.subwords.vectors([words[i] for i in missing])
-    return table, found
+    return Found(table, found, vectors.subwords)

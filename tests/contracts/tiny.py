@@ -32,6 +32,9 @@ WIDTH = 64  # bytes of a word; families that read them may want fewer
 SIZES = {
     "bag_of_words": {"ngrams": (1, 2)},
     "tfidf": {"ngrams": (1, 3)},
+    "word2vec": {"width": 8},
+    "glove": {"width": 8, "pooling": "idf"},
+    "fasttext": {"width": 8, "buckets": 50},
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},

@@ -133,7 +133,7 @@ def test_fasttext_words_and_others(file, version, encoding):
     expected = [np.concatenate([rows[[i]], grams(w)]).mean(axis=0) for i, w in enumerate(words)]
     expected[2] = rows[2] if version else expected[2]
     others = ["thes", "élé", "x", "který", "The"]
-    table, found = lookup(path, words + others, encoding)
+    table, found, _ = lookup(path, words + others, encoding)
     assert found.all()
     np.testing.assert_allclose(table, [*expected, *(grams(w).mean(axis=0) for w in others)], atol=1e-6)
 
@@ -148,7 +148,7 @@ def test_supervised_fasttext_gives_its_words_without_labels(file):
 
 
 def test_case_is_tried_where_there_are_no_ngrams(file):
-    table, found = lookup(file(text(["paris", "Rome", "new york", "a"])), ["Paris", "rome", "a", "none"])
+    table, found, _ = lookup(file(text(["paris", "Rome", "new york", "a"])), ["Paris", "rome", "a", "none"])
     assert found.tolist() == [True, True, True, False]
     np.testing.assert_array_equal(table, [*TABLE[[0, 1, 3]], np.zeros(3)])
 
