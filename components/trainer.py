@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from components.artifacts import Model, Schema, TokenizerFiles, Tokens
-from components.base import Input, Output, Recorded, Runtime, Shared, component
+from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -79,6 +79,7 @@ def trainer(
     family: Annotated[
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -133,12 +134,13 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
+    family = {**family, "vectors": vectors} if vectors else family
     spec, job = family_of(family), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
+    stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
@@ -187,7 +189,7 @@ def trainer(
     _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
 
 
-def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
+def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
     """The rows of a split over all spans, or None where there is none."""
     from data.store import Shards, TokenStore
 
@@ -196,7 +198,7 @@ def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    return TokenStore(groups, labels)
+    return TokenStore(groups, labels, word_bytes)
 
 
 def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:

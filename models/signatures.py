@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WORD_BYTES, WORD_BYTES_PAIR
 from data.tokenizers.base import Tokenizer
 from models.families.base import Family
 from models.tasks.base import Task
@@ -38,8 +38,11 @@ def export(
     @tf.function(input_signature=specs, autograph=False)
     def serve(*texts):
         batch = {}
-        for text, ids_name, length_name in zip(texts, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
+        names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
+        for text, (ids_name, length_name, words_name) in zip(texts, names, strict=False):
             batch[ids_name], batch[length_name] = _dense(tokenizer.graph(text)[:, :max_tokens])
+            if family.word_bytes:
+                batch[words_name] = _bytes(tokenizer.words(text), tf.shape(batch[ids_name])[1], family.word_bytes)
         return task.answer(model(batch, training=False), labels)
 
     module = tf.Module()
@@ -54,6 +57,12 @@ def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
     length = tf.cast(ids.row_lengths(), tf.int32)
     longest = tf.maximum(tf.reduce_max(length), 1)
     return ids.to_tensor(shape=tf.stack([-1, longest])), length
+
+
+def _bytes(words: tf.RaggedTensor, longest: tf.Tensor, width: int) -> tf.Tensor:
+    """The first `width` bytes of each of a row's first `longest` words, <uint8>[N, longest, width]."""
+    dense = words.to_tensor("", shape=tf.stack([-1, longest]))
+    return tf.io.decode_raw(dense, tf.uint8, fixed_length=width)
 
 
 @contextmanager

@@ -6,7 +6,19 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LABEL, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WEIGHT
+from data.schema import (
+    IDS,
+    IDS_PAIR,
+    LABEL,
+    LENGTH,
+    LENGTH_PAIR,
+    TEXT,
+    TEXT_PAIR,
+    WEIGHT,
+    WORD_BYTES,
+    WORD_BYTES_PAIR,
+)
+from data.store import split_words
 from data.tokenizers.base import SpecialTokens, Tokenizer
 from models.build import vocabulary_of
 from models.families import FAMILIES
@@ -15,10 +27,14 @@ from models.tasks import TASKS
 from models.tasks.base import Task
 
 MAX_TOKENS = 16
+WIDTH = 64  # bytes of a word; families that read them may want fewer
 # A new family adds its smallest size here; without a line it is checked at its defaults.
 SIZES = {
     "bag_of_words": {"ngrams": (1, 2)},
     "tfidf": {"ngrams": (1, 3)},
+    "word2vec": {"width": 8},
+    "glove": {"width": 8, "pooling": "idf"},
+    "fasttext": {"width": 8, "buckets": 50},
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},
@@ -31,6 +47,7 @@ class Words(Tokenizer):
     """Words between spaces; five special tokens, then the words given."""
 
     kind = "tiny"
+    whole_words = True
 
     def __init__(self, words: str):
         self.vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()]
@@ -39,8 +56,11 @@ class Words(Tokenizer):
         initial = tf.lookup.KeyValueTensorInitializer(tf.constant(self.vocabulary), ids)
         self.table = tf.lookup.StaticHashTable(initial, default_value=1)
 
+    def words(self, texts):
+        return tf.strings.split(texts)
+
     def graph(self, texts):
-        words = tf.strings.split(texts)
+        words = self.words(texts)
         return words.with_values(self.table.lookup(words.values))
 
     def encode(self, texts):
@@ -105,7 +125,11 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
         name: column.to_numpy(zero_copy_only=False) for name, column in task(task_name).encode(rows, labels).items()
     }
     made[WEIGHT] = np.ones(len(rows), np.float32)
-    for text, ids, count in ((TEXT, IDS, LENGTH), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR))[: 1 + pairs]:
+    names = (TEXT, IDS, LENGTH, WORD_BYTES), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
+    for text, ids, count, words in names[: 1 + pairs]:
+        kept = [row.encode() for row in rows.column(text).to_pylist()]
+        kept[-1] *= not empty
+        made[words] = split_words([np.frombuffer(row, np.uint8) for row in kept], length, WIDTH)
         flat, splits = WORDS.encode(rows.column(text).to_pylist())
         made[count] = np.diff(splits).astype(np.int32)
         made[count][-1] *= not empty
@@ -117,4 +141,5 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
 
 def padded(batch: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:
     """The same batch with `by` more tokens of padding."""
-    return {k: np.pad(v, [(0, 0), (0, by)]) if k in (IDS, IDS_PAIR) else v for k, v in batch.items()}
+    widened = {k: v for k, v in batch.items() if v.ndim > 1}
+    return {**batch, **{k: np.pad(v, [(0, 0), (0, by), (0, 0)][: v.ndim]) for k, v in widened.items()}}
