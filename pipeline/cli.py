@@ -140,6 +140,27 @@ def show(
     print_latest(name, home, as_json)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def serve(
+    context: typer.Context,
+    with_: Annotated[
+        str, typer.Option("--with", help="tensorflow_model_server or docker, instead of our own server")
+    ] = "",
+    image: Annotated[str, typer.Option(help="image of --with docker")] = "tensorflow/serving",
+) -> None:
+    """Serve a model over TensorFlow Serving's REST and gRPC: `polisemia serve MODEL [--flag=value]...`
+
+    MODEL is a run (runs/NAME), a served model or a SavedModel. The flags are tensorflow_model_server's, such as
+    --port=8500 and --rest_api_port=8501, with batching on unless --enable_batching=false; `python -m serving --help`
+    explains each.
+    """
+    from pipeline.serve import serve_command
+
+    command = serve_command(context.args, with_, image)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # signals and exit codes are the server's own
+
+
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
     hush_tensorflow()
