@@ -29,7 +29,7 @@ ODD = {
     "bytes that are no UTF-8": b"\xff\xfe\x00 \xc3(",
     "a text of 20,000 words": b"word " * 20_000,
 }
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}  # another CPU adds in another order
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # tolerance: another CPU adds in another order
 PATIENCE = 600  # seconds for the child process
 
 
@@ -166,7 +166,7 @@ def compare(golden: Golden, answer: Mapping[str, Any], who: str) -> None:
         if ours.dtype.kind in "fiub" and theirs.dtype.kind in "fiub":
             if not np.isfinite(theirs).all():
                 raise StageError(f"{who} answers '{output}' that is not finite to {where}")
-            same = ours.shape == theirs.shape and np.allclose(ours, theirs, **TOLERANCE)
+            same = ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=RELATIVE, atol=ABSOLUTE)
         else:
             same = value == got[output]
         if not same:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 STRING = 7  # TF_DataType
-NUMBERS = {
+NUMBERS: dict[int, Any] = {
     1: ctypes.c_float,
     2: ctypes.c_double,
     3: ctypes.c_int32,

@@ -5,7 +5,7 @@ TensorFlow's own (`v.value`); tracking the Keras objects writes a second copy th
 the one the graph reads. Rows are padded to the longest of the batch, which halves the time of a typical request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,10 @@ import tensorflow as tf
 
 from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR
 from data.tokenizers.base import Tokenizer
-from models.families.base import Family
+from models.families.base import Encoded, Family
 from models.tasks.base import Task
+
+EMBED = "embed"
 
 
 def export(
@@ -28,25 +30,92 @@ def export(
     pairs: bool,
     directory: Path,
 ) -> None:
-    """Writes `directory`/saved_model.pb and variables/, with signature `serving_default`:
-    text <string>[N] (and text_pair <string>[N] for pairs) to what `task.answer` gives, in float32.
+    """Writes `directory`/saved_model.pb and variables/, in float32, with the signatures that `task.signatures` gives:
+    `serving_default`, text <string>[N] (and text_pair <string>[N] for pairs) to the task's answer, and its others;
+    and `embed` (see `Served.embed`).
     """
-
-    names = (TEXT, TEXT_PAIR) if pairs else (TEXT,)
-    specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def serve(*texts):
-        batch = {}
-        for text, ids_name, length_name in zip(texts, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
-            batch[ids_name], batch[length_name] = _dense(tokenizer.graph(text)[:, :max_tokens])
-        return task.answer(model(batch, training=False), labels)
-
+    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,))
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.tokenizer = tokenizer.trackables
+    signatures = dict(task.signatures(served))
+    if family.offers & {"pooled", "sequence"}:
+        signatures[EMBED] = served.function(served.embed, [TEXT])
     with _in_float32(model):
-        tf.saved_model.save(module, str(directory), signatures={"serving_default": serve})
+        tf.saved_model.save(module, str(directory), signatures=signatures)
+
+
+class Served:
+    """The model in the graph, from texts on: what a task makes its signatures of."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+        max_tokens: int,
+        inputs: Sequence[str],
+    ):
+        """inputs: names of the texts that the model reads, in the order of `logits`."""
+        self.model, self.tokenizer, self.labels = model, tokenizer, labels
+        self.max_tokens, self.inputs = max_tokens, inputs
+        self.logits = self.function(self._logits, inputs)  # traced once, called by every signature that answers
+
+    def function(self, ask: Callable, inputs: Sequence[str]) -> Callable:
+        """`ask` as a signature with these inputs, each <string>[N]."""
+        specs = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
+        return tf.function(ask, input_signature=specs, autograph=False)
+
+    def from_texts(self, answer: Callable) -> Callable:
+        """A signature from texts to what `answer(logits, labels)` gives."""
+        return self.function(lambda *texts: answer(self.logits(*texts), self.labels), self.inputs)
+
+    def from_examples(self, answer: Callable) -> Callable:
+        """The same from `inputs` <string>[N], serialised tf.train.Examples with a feature for each text, one string
+        each: how TF Serving's Classify and Regress ask. A feature that is missing is an error of the request."""
+        features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.inputs}
+
+        def ask(inputs):
+            parsed = tf.io.parse_example(inputs, features)
+            return answer(self.logits(*(parsed[name] for name in self.inputs)), self.labels)
+
+        return self.function(ask, ["inputs"])
+
+    def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `embed`: text <string>[N] to vectors. A model of pairs gives those of a text by itself.
+
+        pooled <float32>[N, width], where the family offers it: one vector a text (of a linear family, its logits).
+        And where it offers `sequence`, one vector a token of the text, T those of the longest: sequence
+        <float32>[N, T, width], start and end <int32>[N, T], code points of the text as it was sent (end exclusive),
+        and length <int32>[N]. Tokens that packing adds, such as [CLS], are left out, as they stand for no part of the
+        text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
+        """
+        ids, starts, ends = self.tokenizer.graph_with_offsets(text)
+        batch = dict(zip((IDS, LENGTH), _dense(ids[:, : self.max_tokens]), strict=True))
+        encoded = self.model.encoder(self.model.pack(batch), training=False)
+        answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)}
+        if encoded.sequence is not None:
+            answer |= self._by_token(batch, encoded, starts, ends)
+        return answer
+
+    def _by_token(self, batch: Mapping, encoded: Encoded, starts, ends) -> dict[str, tf.Tensor]:
+        """The parts of `embed` with an axis for the tokens.
+
+        Packs the places of the tokens, as negative numbers, which are no ids: so it knows nothing of how packing works.
+        """
+        places = tf.broadcast_to(-1 - tf.range(tf.shape(batch[IDS])[1]), tf.shape(batch[IDS]))
+        packed = self.model.pack({IDS: places, LENGTH: batch[LENGTH]})[IDS]
+        places = tf.ragged.boolean_mask(-1 - packed, packed < 0)
+        start, end = (tf.gather(offsets, places, batch_dims=1).to_tensor(-1) for offsets in (starts, ends))
+        sequence = tf.ragged.boolean_mask(tf.cast(encoded.sequence, tf.float32), packed < 0).to_tensor()
+        length = tf.cast(places.row_lengths(), tf.int32)
+        return {"sequence": sequence, "start": start, "end": end, "length": length}
+
+    def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
+        batch = {}
+        for text, ids_name, length_name in zip(texts, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
+            batch[ids_name], batch[length_name] = _dense(self.tokenizer.graph(text)[:, : self.max_tokens])
+        return self.model(batch, training=False)
 
 
 def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
