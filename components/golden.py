@@ -17,13 +17,14 @@ from etils import epath
 from components import native_session
 from components.native_session import Endpoint, from_json, to_json
 from components.saved_model import GRAPH, SIGNATURE, load_exported
-from components.warmup import write_warmup
+from components.warmup import read_warmup, write_warmup
 from data.errors import StageError
 
 GOLDEN = "assets.extra/golden.jsonl"
-ROWS = 8  # of the examples, in one golden request
+ROWS = 32  # of the examples: as many as the largest batch that warms a server up
+WARMUP_ROWS = (1, 8, ROWS)
+GOLDEN_ROWS = 8
 OPENING = 40  # bytes of each where the answer has a vector a token: the file stays small
-WARMUP_ROWS = (1, 8, 32)
 ODD = {
     "an empty text": b"",
     "bytes that are no UTF-8": b"\xff\xfe\x00 \xc3(",
@@ -72,7 +73,7 @@ def write_golden(saved_model: epath.PathLike, texts: Mapping[str, Sequence[bytes
     texts: some rows of examples, one list for each text field of the model. Raises StageError where there is none,
     or a signature has inputs that nobody here knows to make of texts.
     """
-    kept = {name: list(column[: WARMUP_ROWS[-1]]) for name, column in texts.items()}
+    kept = {name: list(column[:ROWS]) for name, column in texts.items()}
     if not all(kept.values()):
         raise StageError(f"{saved_model}: got no texts to ask it; wanted one or more of each of {', '.join(kept)}")
     sides = signatures(saved_model)
@@ -96,16 +97,16 @@ def read_golden(saved_model: epath.PathLike) -> list[Golden]:
     return [Golden(**json.loads(line)) for line in text.split("\n") if line]
 
 
-def replay(saved_model: epath.PathLike, packages: str = "") -> dict[str, float]:
-    """Loads a SavedModel in a process with TensorFlow's C++ runtime alone, and asks its golden requests again.
+def replay(saved_model: epath.PathLike, timed: int = 0, packages: str = "") -> dict[str, float]:
+    """Loads a SavedModel in a process with TensorFlow's C++ runtime alone, warms it as TF Serving does, and asks its
+    golden requests again.
 
-    packages: a folder with the wheels of another TensorFlow and TF Text to do it with.
-    Returns load_seconds and peak_mb. Raises StageError that names the signature and the request that fail.
+    timed: how often one row is asked, to measure. packages: a folder with the wheels of another TensorFlow to do it in.
+    Returns what `native_session.work` measures. Raises StageError that names the signature and the request that fail.
     """
     golden = read_golden(saved_model)
-    answered = ask_native(saved_model, [each.request for each in golden], packages=packages)
-    for each, answer in zip(golden, answered.pop("answers"), strict=True):
-        compare(each, answer, f"{saved_model}, in TensorFlow's C++ runtime,")
+    answered = ask_native(saved_model, [each.request for each in golden], read_warmup(saved_model), timed, packages)
+    compare_all(golden, answered.pop("answers"), f"{saved_model}, in TensorFlow's C++ runtime,")
     return answered
 
 
@@ -117,18 +118,7 @@ def ask_native(
     packages: str = "",
 ) -> dict[str, Any]:
     """What `native_session.work` answers in a process of its own. Raises StageError when it does not load, or dies."""
-    sides = signatures(saved_model)
-    problems = sorted({r["signature_name"] for r in (*requests, *warmup)} - sides.keys())
-    if problems:
-        raise StageError(f"{saved_model}: no signature '{problems[0]}', only {', '.join(sides)}")
-    job = {
-        "saved_model": str(saved_model),
-        "packages": packages,
-        "signatures": {n: {side: each[side].endpoints for side in ("inputs", "outputs")} for n, each in sides.items()},
-        "warmup": list(warmup),
-        "requests": list(requests),
-        "timed": timed,
-    }
+    job = native_job(saved_model, requests, warmup, timed, packages)
     child = (
         "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
         f"from {native_session.__name__} import main; main()"
@@ -149,9 +139,38 @@ def ask_native(
     return answered
 
 
-def compare(golden: Golden, answer: Mapping[str, Any], who: str) -> None:
-    """Raises StageError, with the signature and the request in it, when an answer is not the golden one, or when
-    either is an error or holds a number that is none. who: names the model and the server, in the message."""
+def native_job(
+    saved_model: epath.PathLike,
+    requests: Sequence[Mapping[str, Any]],
+    warmup: Sequence[Mapping[str, Any]] = (),
+    timed: int = 0,
+    packages: str = "",
+) -> dict[str, Any]:
+    """A job for `native_session.work`. Raises StageError for a request to a signature that the model has not."""
+    sides = signatures(saved_model)
+    unknown = sorted({request["signature_name"] for request in (*requests, *warmup)} - sides.keys())
+    if unknown:
+        raise StageError(f"{saved_model}: no signature '{unknown[0]}', only {', '.join(sides)}")
+    return {
+        "saved_model": str(saved_model),
+        "packages": packages,
+        "signatures": {n: {side: each[side].endpoints for side in ("inputs", "outputs")} for n, each in sides.items()},
+        "warmup": list(warmup),
+        "requests": list(requests),
+        "timed": timed,
+    }
+
+
+def compare_all(golden: Sequence[Golden], answers: Sequence[Mapping[str, Any]], who: str) -> None:
+    """Raises StageError, with the signature and the request in it, for the first answer that is not the golden one.
+
+    who: names the model and what answered, in the message.
+    """
+    for each, answer in zip(golden, answers, strict=True):
+        _compare(each, answer, who)
+
+
+def _compare(golden: Golden, answer: Mapping[str, Any], who: str) -> None:
     import numpy as np
 
     where = f"the request with {golden.name} to signature '{golden.request['signature_name']}'"
@@ -179,21 +198,23 @@ def _requests(sides: Mapping[str, dict[str, Side]], texts: Mapping[str, list[byt
     """(name, request) of every signature: the first rows, and texts that nobody would train on."""
     for name, side in sides.items():
         by_token = any(rank > 2 for rank in side["outputs"].ranks.values())
-        rows = {field: [t[: OPENING if by_token else None] for t in column[:ROWS]] for field, column in texts.items()}
-        yield f"{len(next(iter(rows.values())))} rows", _request(name, side, rows)
+        rows = {
+            field: [t[: OPENING if by_token else None] for t in column[:GOLDEN_ROWS]] for field, column in texts.items()
+        }
+        yield f"{len(next(iter(rows.values())))} rows", request_of(name, side, rows)
         for what, text in ODD.items():
             if not (by_token and len(text) > OPENING):
-                yield what, _request(name, side, dict.fromkeys(texts, [text]))
+                yield what, request_of(name, side, dict.fromkeys(texts, [text]))
 
 
 def _warmup(sides: Mapping[str, dict[str, Side]], texts: Mapping[str, list[bytes]]) -> Iterator[dict]:
     """Some batch sizes of the answer, one row of each other signature."""
     for name, side in sides.items():
         for count in WARMUP_ROWS if name == SIGNATURE else WARMUP_ROWS[:1]:
-            yield _request(name, side, {field: list(islice(cycle(column), count)) for field, column in texts.items()})
+            yield request_of(name, side, {field: list(islice(cycle(column), count)) for field, column in texts.items()})
 
 
-def _request(name: str, side: Mapping[str, Side], texts: Mapping[str, list[bytes]]) -> dict[str, Any]:
+def request_of(name: str, side: Mapping[str, Side], texts: Mapping[str, list[bytes]]) -> dict[str, Any]:
     """The texts as the signature wants them: by name, or as serialised tf.train.Examples in `inputs`."""
     wanted = side["inputs"].endpoints
     if wanted.keys() <= texts.keys():

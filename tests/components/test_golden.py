@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from components.golden import GOLDEN, Golden, ask_native, compare, read_golden, replay, write_golden
+from components.golden import GOLDEN, Golden, ask_native, compare_all, read_golden, replay, write_golden
 from components.native_session import from_json, to_json
 from components.warmup import WARMUP, read_warmup, write_warmup
 from data.errors import StageError
@@ -79,7 +79,7 @@ def test_a_model_is_not_asked_nothing(saved):
 
 def test_answers_must_be_the_same_and_finite():
     golden = Golden("a", {"signature_name": "s"}, {"outputs": {"label": ["good"], "scores": [[0.25, 0.75]]}})
-    compare(golden, {"outputs": {"label": ["good"], "scores": [[0.250001, 0.749999]]}}, "m")
+    compare_all([golden], [{"outputs": {"label": ["good"], "scores": [[0.250001, 0.749999]]}}], "m")
     wrong = {
         "another 'scores'": {"label": ["good"], "scores": [[0.26, 0.74]]},
         "another 'label'": {"label": ["bad"], "scores": [[0.25, 0.75]]},
@@ -88,9 +88,9 @@ def test_answers_must_be_the_same_and_finite():
     }
     for says, outputs in wrong.items():
         with pytest.raises(StageError, match=says):
-            compare(golden, {"outputs": outputs}, "m")
+            compare_all([golden], [{"outputs": outputs}], "m")
     with pytest.raises(StageError, match="m fails at the request with a to signature 's': no"):
-        compare(golden, {"error": "no"}, "m")
+        compare_all([golden], [{"error": "no"}], "m")
 
 
 def test_tensors_of_any_type_and_shape_go_in_and_out(tmp_path):
