@@ -251,8 +251,8 @@ def _answers_here(saved_model: epath.PathLike, requests: Sequence[Mapping[str, A
         inputs = {name: tf.constant(from_json(rows), specs[name].dtype) for name, rows in request["inputs"].items()}
         try:
             found = signature(**inputs)
-        except tf.errors.OpError as error:
-            return {"error": " ".join(error.message.split())}
+        except (tf.errors.OpError, UnicodeDecodeError) as error:  # a message may quote bytes of the request
+            return {"error": " ".join(str(error).split())}
         return {"outputs": {name: _plain(value.numpy()) for name, value in sorted(found.items())}}
 
     with tf.device("/CPU:0"):

@@ -57,6 +57,14 @@ def check_exported(
         check_loader(directory, loader)
 
 
+def check_older_tensorflow(model, family: Family, task_name: str, directory: Path, packages: str) -> None:
+    """The C++ runtime of another TensorFlow, in the folder `packages`, answers the golden requests the same."""
+    labels = tiny.examples(task_name)[1]
+    export(model, family, tiny.task(task_name), tiny.WORDS, labels, tiny.MAX_TOKENS, False, directory)
+    write_golden(directory, {"text": NASTY})
+    check_loader(directory, "cpp", packages)
+
+
 def check_ops_and_weights(model, directory: Path) -> None:
     """No op that the oldest TF Serving lacks, or that a seed decides; each weight once, and nothing else."""
     assert not [op for op in check_ops(epath.Path(directory), OLDEST) if "Random" in op]
