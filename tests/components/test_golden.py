@@ -72,6 +72,12 @@ def test_each_call_of_tf_serving_has_a_message_of_its_own(tmp_path):
     assert [log.WhichOneof("log_type") for log in logs] == ["classify_log", "regress_log", "predict_log"]
 
 
+def test_the_runtime_has_xla_off_as_a_server_has(tmp_path):
+    exported.save(tmp_path, texts=TEXTS["text"], extra=tf.function(lambda scores: scores * 2, jit_compile=True))
+    with pytest.raises(StageError, match="XLA compilation disabled"):
+        replay(tmp_path)
+
+
 def test_a_model_is_not_asked_nothing(saved):
     with pytest.raises(StageError, match="got no texts"):
         write_golden(saved, {"text": []})

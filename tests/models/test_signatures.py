@@ -35,11 +35,14 @@ def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, t
     return tf.saved_model.load(str(directory))
 
 
+def pieces(vocabulary: list[str]) -> WordPiece:
+    """A tokenizer with TF Text's ops."""
+    return WordPiece(vocabulary, tiny.WORDS.special, {"lowercase": True, "strip_accents": False})
+
+
 def test_a_model_of_pairs_with_text_ops_and_dropout_between_steps_keeps_the_contract(tmp_path):
-    options = {"lowercase": True, "strip_accents": False}
-    pieces = WordPiece(tiny.WORDS.vocabulary, tiny.WORDS.special, options)
-    family = tiny.family("lstm", recurrent_dropout=0.3)
-    check_exported(contract.build(family, "classification", True), family, "classification", tmp_path, True, pieces)
+    family, tokenizer = tiny.family("lstm", recurrent_dropout=0.3), pieces(tiny.WORDS.vocabulary)
+    check_exported(contract.build(family, "classification", True), family, "classification", tmp_path, True, tokenizer)
 
 
 def example(**texts: bytes) -> bytes:
@@ -74,12 +77,9 @@ def test_a_model_of_pairs_embeds_one_text(tmp_path):
 
 
 def test_offsets_are_code_points_of_the_text_as_it_was_sent(tmp_path):
-    pieces = WordPiece(
-        [*tiny.WORDS.vocabulary[:-1], "##s"], tiny.WORDS.special, {"lowercase": True, "strip_accents": False}
-    )
-    embed = save(tmp_path, "bert", tokenizer=pieces).signatures["embed"]
+    loaded = save(tmp_path, "bert", tokenizer=pieces([*tiny.WORDS.vocabulary[:-1], "##s"]))
     text = "¡Ágil! 🎬 Good FILMS"
-    found = embed(text=tf.constant([text, "bad"]))
+    found = loaded.signatures["embed"](text=tf.constant([text, "bad"]))
     assert found["length"].numpy().tolist() == [7, 1]
     spans = np.stack([found["start"], found["end"]], axis=2)
     assert [text[start:end] for start, end in spans[0]] == [
