@@ -53,10 +53,17 @@ class Side(NamedTuple):
 
 
 def signatures(saved_model: epath.PathLike) -> dict[str, dict[str, Side]]:
-    """{name: {"inputs", "outputs"}} of all signatures that can be asked, in the order of their names."""
+    """{name: {"inputs", "outputs"}} of all signatures that can be asked, in the order of their names.
+
+    Raises StageError where the graph is missing or broken.
+    """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
-    saved = saved_model_pb2.SavedModel.FromString((epath.Path(saved_model) / GRAPH).read_bytes())
+    try:
+        saved = saved_model_pb2.SavedModel.FromString((epath.Path(saved_model) / GRAPH).read_bytes())
+    except (FileNotFoundError, DecodeError) as error:
+        raise StageError(f"{saved_model}: {GRAPH} cannot be read ({error}); wanted a whole SavedModel") from error
     (graph,) = (meta for meta in saved.meta_graphs if "serve" in meta.meta_info_def.tags)
     found = sorted((name, each) for name, each in graph.signature_def.items() if not name.startswith("__"))
     return {name: {"inputs": _side(each.inputs), "outputs": _side(each.outputs)} for name, each in found}

@@ -91,7 +91,7 @@ class Served:
         text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
-        batch = dict(zip((IDS, LENGTH), _dense(ids[:, : self.max_tokens]), strict=True))
+        batch = self._batch(ids)
         encoded = self.model.encoder(self.model.pack(batch), training=False)
         answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)}
         if encoded.sequence is not None:
@@ -104,7 +104,7 @@ class Served:
         Packs the places of the tokens, as negative numbers, which are no ids: so it knows nothing of how packing works.
         """
         places = tf.broadcast_to(-1 - tf.range(tf.shape(batch[IDS])[1]), tf.shape(batch[IDS]))
-        packed = self.model.pack({IDS: places, LENGTH: batch[LENGTH]})[IDS]
+        packed = self.model.pack({**batch, IDS: places})[IDS]
         places = tf.ragged.boolean_mask(-1 - packed, packed < 0)
         start, end = (tf.gather(offsets, places, batch_dims=1).to_tensor(-1) for offsets in (starts, ends))
         sequence = tf.ragged.boolean_mask(tf.cast(encoded.sequence, tf.float32), packed < 0).to_tensor()
@@ -112,10 +112,14 @@ class Served:
         return {"sequence": sequence, "start": start, "end": end, "length": length}
 
     def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
+        return self.model(self._batch(*map(self.tokenizer.graph, texts)), training=False)
+
+    def _batch(self, *ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
+        """What the model is called with, for the ids of texts and, for pairs, of their others."""
         batch = {}
-        for text, ids_name, length_name in zip(texts, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
-            batch[ids_name], batch[length_name] = _dense(self.tokenizer.graph(text)[:, : self.max_tokens])
-        return self.model(batch, training=False)
+        for tokens, ids_name, length_name in zip(ids, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
+            batch[ids_name], batch[length_name] = _dense(tokens[:, : self.max_tokens])
+        return batch
 
 
 def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -40,6 +40,10 @@ def test_another_answer_is_refused_by_name(saved, tmp_path):
     (place / "variables/variables.data-00000-of-00001").unlink()
     with pytest.raises(StageError, match=r"C\+\+ runtime, does not load: "):
         replay(place)
+    for broken in (b"no protobuf", None):
+        (place / "saved_model.pb").write_bytes(broken) if broken else (place / "saved_model.pb").unlink()
+        with pytest.raises(StageError, match="saved_model.pb cannot be read .*wanted a whole SavedModel"):
+            replay(place)
     (place / GOLDEN).unlink()
     with pytest.raises(StageError, match="no assets.extra/golden.jsonl inside"):
         replay(place)
