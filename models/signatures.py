@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR
 from data.tokenizers.base import Tokenizer
-from models.families.base import Encoded, Family
+from models.families.base import Family
 from models.tasks.base import Task
 
 EMBED = "embed"
@@ -91,28 +91,31 @@ class Served:
         text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
-        batch = self._batch(ids)
+        batch, rows = self._batch(ids), tf.shape(text)[0]
         encoded = self.model.encoder(self.model.pack(batch), training=False)
-        answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)}
+        answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)[:rows]}
         if encoded.sequence is not None:
-            answer |= self._by_token(batch, encoded, starts, ends)
+            places, vectors = self._of_text(batch, encoded.sequence)
+            start, end = (tf.gather(offsets, places[:rows], batch_dims=1) for offsets in (starts, ends))
+            answer |= {"sequence": vectors[:rows].to_tensor(), "start": start.to_tensor(-1), "end": end.to_tensor(-1)}
+            answer["length"] = tf.cast(places.row_lengths(), tf.int32)[:rows]
         return answer
 
-    def _by_token(self, batch: Mapping, encoded: Encoded, starts, ends) -> dict[str, tf.Tensor]:
-        """The parts of `embed` with an axis for the tokens.
+    def _of_text(self, batch: Mapping, sequence: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """The tokens of the text that packing left: their places in it <int32>[N, None], and vectors.
 
-        Packs the places of the tokens, as negative numbers, which are no ids: so it knows nothing of how packing works.
+        Packs the places, as negative numbers, which are no ids, and so need not know how packing works.
         """
         places = tf.broadcast_to(-1 - tf.range(tf.shape(batch[IDS])[1]), tf.shape(batch[IDS]))
         packed = self.model.pack({**batch, IDS: places})[IDS]
-        places = tf.ragged.boolean_mask(-1 - packed, packed < 0)
-        start, end = (tf.gather(offsets, places, batch_dims=1).to_tensor(-1) for offsets in (starts, ends))
-        sequence = tf.ragged.boolean_mask(tf.cast(encoded.sequence, tf.float32), packed < 0).to_tensor()
-        length = tf.cast(places.row_lengths(), tf.int32)
-        return {"sequence": sequence, "start": start, "end": end, "length": length}
+        return (
+            tf.ragged.boolean_mask(-1 - packed, packed < 0),
+            tf.ragged.boolean_mask(tf.cast(sequence, tf.float32), packed < 0),
+        )
 
     def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
-        return self.model(self._batch(*map(self.tokenizer.graph, texts)), training=False)
+        logits = self.model(self._batch(*map(self.tokenizer.graph, texts)), training=False)
+        return logits[: tf.shape(texts[0])[0]]
 
     def _batch(self, *ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
         """What the model is called with, for the ids of texts and, for pairs, of their others."""
@@ -123,10 +126,12 @@ class Served:
 
 
 def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids <int32>[N, longest, at least 1] and lengths <int32>[N]."""
+    """Ids <int32>[N, longest, at least 1] and lengths <int32>[N]. Where there is no row it makes an empty one, since
+    not every encoder takes none."""
     length = tf.cast(ids.row_lengths(), tf.int32)
+    length = tf.pad(length, [[0, tf.maximum(1 - tf.size(length), 0)]])
     longest = tf.maximum(tf.reduce_max(length), 1)
-    return ids.to_tensor(shape=tf.stack([-1, longest])), length
+    return ids.to_tensor(shape=tf.stack([tf.size(length), longest])), length
 
 
 @contextmanager
