@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from components.artifacts import Examples, Model, Schema, TokenizerFiles, Tokens
-from components.base import Input, Output, Recorded, Runtime, Shared, component
+from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -48,6 +48,12 @@ def _early_stopping(value: dict[str, Any]) -> Any:
     return spec_of(EarlyStopping, value)
 
 
+def _fine_tuning(value: dict[str, Any]) -> Any:
+    from models.fine_tuning import FineTuning
+
+    return spec_of(FineTuning, value)
+
+
 def _checked(make: Any) -> AfterValidator:
     """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
     return AfterValidator(lambda value: (make(value), value)[1] if value else value)
@@ -74,6 +80,7 @@ def trainer(
     family: Annotated[
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -85,6 +92,18 @@ def trainer(
     optimizer: Annotated[
         Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")
     ] = {},
+    fine_tuning: Annotated[
+        dict[str, Any],
+        _checked(_fine_tuning),
+        Field(description="table of which layers train, when, and how fast; see Fine-tuning below"),
+    ] = {},
+    accumulate: Annotated[
+        int, Field(gt=0, description="pieces of a batch whose gradients are added up one by one, to save memory")
+    ] = 1,
+    ema: Annotated[
+        float,
+        Field(ge=0, lt=1, description="decay of a running mean of the weights, which is then what is kept; 0: none"),
+    ] = 0.0,
     early_stopping: Annotated[
         dict[str, Any],
         _checked(_early_stopping),
@@ -117,25 +136,26 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
+    family = {**family, "vectors": vectors} if vectors else family
     spec, job = family_of(family), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
+    stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
-    words = load_tokenizer(tokenizer.path)
-    pairs = stores["train"].pairs
+    words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
     arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
     training = Training(
-        epochs=plan["epochs"],
-        batch_tokens=plan["batch_tokens"],
+        **plan,  # and Pydantic makes the specs of the tables
         max_tokens=max_tokens,
         buckets=buckets,
-        optimizer=_optimizer(plan["optimizer"]),
-        early_stopping=_early_stopping(early_stopping) if early_stopping else None,
+        fine_tuning=fine_tuning,
+        accumulate=accumulate,
+        ema=ema,
+        early_stopping=early_stopping or None,
         precision=precision,
         seed=seed,
         deterministic=deterministic,
@@ -172,7 +192,7 @@ def trainer(
     write_golden(model.path / "saved_model", _some_texts(examples, model.properties["inputs"]))
 
 
-def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
+def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
     """The rows of a split over all spans, or None where there is none."""
     from data.store import Shards, TokenStore
 
@@ -181,7 +201,7 @@ def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    return TokenStore(groups, labels)
+    return TokenStore(groups, labels, word_bytes)
 
 
 def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:

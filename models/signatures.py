@@ -5,14 +5,14 @@ TensorFlow's own (`v.value`); tracking the Keras objects writes a second copy th
 the one the graph reads. Rows are padded to the longest of the batch, which halves the time of a typical request.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WORD_BYTES, WORD_BYTES_PAIR
 from data.tokenizers.base import Tokenizer
 from models.families.base import Family
 from models.tasks.base import Task
@@ -34,7 +34,7 @@ def export(
     `serving_default`, text <string>[N] (and text_pair <string>[N] for pairs) to the task's answer, and its others;
     and `embed` (see `Served.embed`).
     """
-    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,))
+    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family.word_bytes)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.tokenizer = tokenizer.trackables
@@ -55,10 +55,13 @@ class Served:
         labels: Sequence[str],
         max_tokens: int,
         inputs: Sequence[str],
+        word_bytes: int,
     ):
-        """inputs: names of the texts that the model reads, in the order of `logits`."""
+        """inputs: names of the texts that the model reads, in the order of `logits`.
+        word_bytes: how many bytes of each word the family reads, 0 for none.
+        """
         self.model, self.tokenizer, self.labels = model, tokenizer, labels
-        self.max_tokens, self.inputs = max_tokens, inputs
+        self.max_tokens, self.inputs, self.word_bytes = max_tokens, inputs, word_bytes
         self.logits = self.function(self._logits, inputs)  # traced once, called by every signature that answers
 
     def function(self, ask: Callable, inputs: Sequence[str]) -> Callable:
@@ -91,7 +94,7 @@ class Served:
         text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
-        batch, rows = self._batch(ids), tf.shape(text)[0]
+        batch, rows = self._batch([text], [ids]), tf.shape(text)[0]
         encoded = self.model.encoder(self.model.pack(batch), training=False)
         answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)[:rows]}
         if encoded.sequence is not None:
@@ -114,14 +117,18 @@ class Served:
         )
 
     def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
-        logits = self.model(self._batch(*map(self.tokenizer.graph, texts)), training=False)
+        logits = self.model(self._batch(texts, map(self.tokenizer.graph, texts)), training=False)
         return logits[: tf.shape(texts[0])[0]]
 
-    def _batch(self, *ids: tf.RaggedTensor) -> dict[str, tf.Tensor]:
-        """What the model is called with, for the ids of texts and, for pairs, of their others."""
+    def _batch(self, texts: Iterable[tf.Tensor], ids: Iterable[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+        """What the model is called with, for texts and, for pairs, their others."""
         batch = {}
-        for tokens, ids_name, length_name in zip(ids, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
+        names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
+        for text, tokens, (ids_name, length_name, words_name) in zip(texts, ids, names, strict=False):
             batch[ids_name], batch[length_name] = _dense(tokens[:, : self.max_tokens])
+            if self.word_bytes:
+                shape = tf.shape(batch[ids_name])
+                batch[words_name] = _bytes(self.tokenizer.words(text), shape, self.word_bytes)
         return batch
 
 
@@ -132,6 +139,11 @@ def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
     length = tf.pad(length, [[0, tf.maximum(1 - tf.size(length), 0)]])
     longest = tf.maximum(tf.reduce_max(length), 1)
     return ids.to_tensor(shape=tf.stack([tf.size(length), longest])), length
+
+
+def _bytes(words: tf.RaggedTensor, shape: tf.Tensor, width: int) -> tf.Tensor:
+    """The first `width` bytes of each word, <uint8>[*shape, width]."""
+    return tf.io.decode_raw(words.to_tensor("", shape=shape), tf.uint8, fixed_length=width)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.families import FAMILIES
+from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
@@ -34,7 +35,7 @@ def reference() -> str:
         doc = (stage.function.__doc__ or "").strip().splitlines()[0]
         optional = " Runs only when the config has this section." if node.optional else ""
         parts.append(f"## [{stage.name}]\n\n{doc}{optional}\n")
-        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset"}))
+        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset", "word_bytes", "vectors"}))
     parts.append("## Families: `[trainer] family = { name = ..., ... }`\n")
     for name, family in FAMILIES.items():
         parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")
@@ -42,6 +43,8 @@ def reference() -> str:
         parts.append(_table(family))
     parts.append("## Optimizer: `[trainer] optimizer = { name = ..., ... }`\n\n" + _doc(Optimizer, whole=True) + "\n")
     parts.append(_table(Optimizer))
+    parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")
+    parts.append(_table(FineTuning))
     parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
     for name, kind in FORMATS.items():
         parts.append(f"### {name}\n\n{_doc(kind)}\n")

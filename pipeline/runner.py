@@ -174,7 +174,9 @@ def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: s
     for name, value in inputs.items():
         artifacts = value if isinstance(value, list) else [value] if value else []
         facts["inputs"][name] = [artifact.fingerprint for artifact in artifacts]
-    facts["sources"] = {name: hashes.of(params[name], span) for name in sorted(stage.sources) if params[name]}
+    facts["sources"] = {
+        name: hashes.of(params[name], span, f"{stage.name}.{name}") for name in sorted(stage.sources) if params[name]
+    }
     if stage.tensorflow:
         facts["libraries"] = {name: ".".join(installed(name).split(".")[:2]) for name in ("tensorflow", "keras")}
     return facts

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from data.errors import ConfigError, did_you_mean
 from data.formats.base import Batch, Block, Format, Reject
 from data.formats.bigquery import BigQuery
+from data.formats.conll import Conll
 from data.formats.csv import Csv, Tsv
 from data.formats.jsonl import Jsonl
 from data.formats.parquet import Parquet
@@ -24,6 +25,7 @@ FORMATS: dict[str, type[Format]] = {
     "jsonl": Jsonl,
     "parquet": Parquet,
     "text": Text,
+    "conll": Conll,
     "tfrecord": TfRecord,
     "tfds": Tfds,
     "bigquery": BigQuery,

@@ -16,7 +16,7 @@ def problems(raw: dict) -> list[str]:
 
 def test_a_small_config_is_enough_and_defaults_are_filled_in():
     config = check_config(GOOD)
-    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128}
+    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128, "word_bytes": 0}
     assert config.sections["trainer"]["family"] == {"name": "lstm"}
     assert config.sections["tokenizer_gen"]["kind"] == "words", "the family's own tokenizer"
     assert config.sections["bulk_inferrer"] == {}, "optional, and not asked for"
@@ -54,6 +54,11 @@ def test_every_problem_is_told_at_once():
     [
         ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
         ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
+        (
+            {"trainer": {"family": "lstm", "fine_tuning": {"frosen": 1}}},
+            "fine_tuning: unknown key 'frosen'; did you mean",
+        ),
+        ({"trainer": {"family": "lstm", "ema": 1.0}}, "trainer.ema: "),
         ({"tokenizer_gen": {"kind": "wordpeice"}}, "tokenizer_gen.kind: unknown tokenizer 'wordpeice'; did you mean"),
         (
             {"tokenizer_gen": {"options": {"lowercas": True}}},

@@ -17,13 +17,14 @@ def test_format_keeps_its_contract(name):
     check_format(name)
 
 
+A_COLUMN = {"text": "text", "tfrecord": "text", "conll": "1", "jsonl": "data.text", "parquet": "data.text"}
+
+
 @pytest.mark.parametrize("name", WITH_SAMPLES)
 def test_gzip_changes_no_row(name, tmp_path):
-    file = next((SAMPLES / name).glob("sample.*"))
-    columns = (
-        ("text",) if name in ("text", "tfrecord") else ("data.text",) if name in ("jsonl", "parquet") else ("label",)
-    )
-    plain, zipped = SAMPLES / name / f"sample{file.suffix}", tmp_path / f"sample{file.suffix}.gz"
+    columns = (A_COLUMN.get(name, "label"),)
+    plain = min((SAMPLES / name).glob("sample.*"), key=lambda path: len(path.name))
+    zipped = tmp_path / f"{plain.name}.gz"
     zipped.write_bytes(gzip.compress(plain.read_bytes()))
     reader = format_for(str(zipped))
     found = read_all(reader, zipped, columns, block_bytes=10)
@@ -60,7 +61,7 @@ def test_format_is_taken_by_name_with_its_options():
     [
         ("a.csv", "cvs", {}, ["unknown name 'cvs'; did you mean 'csv'"]),
         ("a.jsonll", None, {}, ["a.jsonll: no format is known by this name; did you mean '.jsonl'"]),
-        ("a", None, {}, ["known: .csv, .jsonl"]),
+        ("a", None, {}, ["known: .bio, .conll"]),
         ("a.csv", None, {"delimeter": ";"}, ["format.delimeter: csv has no such option; did you mean 'delimiter'"]),
         ("a.parquet", None, {"encoding": "utf-8"}, ["format.encoding: parquet has no such option"]),
         ("a.csv", None, {"delimiter": "||", "encoding": "utf-16"}, ["one ASCII character", "got 'utf-16'"]),
