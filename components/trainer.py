@@ -128,7 +128,6 @@ def trainer(
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
 ) -> None:
     """Trains the family on the task and exports a SavedModel that takes strings, with golden requests in it."""
-    from components.golden import write_golden
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
     from models.build import adapt, build_model, vocabulary_of
@@ -188,8 +187,7 @@ def trainer(
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
         rows={split: len(store) if store else 0 for split, store in stores.items()},
     )
-    _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
-    write_golden(model.path / "saved_model", _some_texts(examples, model.properties["inputs"]))
+    _save(model, result.model, spec, job, words, labels, max_tokens, examples)
 
 
 def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
@@ -237,16 +235,26 @@ class _batches:
 
 
 def _save(
-    model: Model, trained: Any, family: Any, task: Any, tokenizer: Any, labels: list[str], max_tokens: int, pairs: bool
+    model: Model,
+    trained: Any,
+    family: Any,
+    task: Any,
+    tokenizer: Any,
+    labels: list[str],
+    max_tokens: int,
+    examples: list[Examples],
 ) -> None:
     """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
     import numpy as np
 
+    from components.golden import write_golden
     from components.saved_model import write_properties
     from models.signatures import export
 
-    export(trained, family, task, tokenizer, labels, max_tokens, pairs, model.path / "saved_model")
-    write_properties(model.path / "saved_model", model.properties)
+    place, inputs = model.path / "saved_model", model.properties["inputs"]
+    export(trained, family, task, tokenizer, labels, max_tokens, len(inputs) > 1, place)
+    write_properties(place, model.properties)
+    write_golden(place, _some_texts(examples, inputs))
     with (model.path / "weights.npz").open("wb") as file:
         np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
 
