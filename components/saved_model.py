@@ -85,7 +85,7 @@ def _of_pipeline(root: epath.Path) -> list[epath.Path]:
 
 
 class ExportedModel:
-    """A loaded SavedModel. `answer` may be called from several threads at once."""
+    """A loaded SavedModel, with its `signatures` by name. `answer` may be called from several threads at once."""
 
     def __init__(self, saved_model: epath.PathLike):
         """Raises StageError when TensorFlow cannot load it, or when it has no signature `serving_default`."""
@@ -96,9 +96,10 @@ class ExportedModel:
             self._held = tf.saved_model.load(str(saved_model))  # the signature alone would not keep the weights alive
         except Exception as error:
             raise StageError(f"{saved_model}: TensorFlow cannot load it: {error}") from error
-        if SIGNATURE not in self._held.signatures:
-            raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self._held.signatures)}")
-        self._signature = self._held.signatures[SIGNATURE]
+        self.signatures = self._held.signatures
+        if SIGNATURE not in self.signatures:
+            raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self.signatures)}")
+        self._signature = self.signatures[SIGNATURE]
         self.inputs: tuple[str, ...] = tuple(sorted(self._signature.structured_input_signature[1]))
 
     def answer(

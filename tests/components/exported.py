@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.artifacts import Examples, Model
+from components.golden import write_golden
 from components.saved_model import write_properties
 
 LABELS = ["bad", "good"]
@@ -31,13 +32,15 @@ class WordCounter(tf.Module):
         return {"label": tf.gather(tf.constant(LABELS), tf.argmax(logits, axis=-1)), "scores": scores}
 
 
-def save(path, inputs=("text",), **params):
-    """A SavedModel that reads `inputs`, with its properties inside."""
+def save(path, inputs=("text",), texts=(), **params):
+    """A SavedModel that reads `inputs`, with its properties inside, and golden requests of `texts` where given."""
     module = WordCounter(**params)
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
     serve = tf.function(module.answer, input_signature=specs)
     tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
     write_properties(path, {**PROPERTIES, "inputs": list(inputs)})
+    if texts:
+        write_golden(path, dict.fromkeys(inputs, texts))
     return path
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_text
 
 from data.schema import (
     IDS,
@@ -19,7 +20,8 @@ from data.schema import (
     WORD_BYTES_PAIR,
 )
 from data.store import split_words
-from data.tokenizers.base import SpecialTokens, Tokenizer
+from data.tokenizers.base import SpecialTokens
+from data.tokenizers.graph import GraphTokenizer
 from models.build import vocabulary_of
 from models.families import FAMILIES
 from models.families.base import Family
@@ -43,38 +45,38 @@ SIZES = {
 }
 
 
-class Words(Tokenizer):
+class Words(GraphTokenizer):
     """Words between spaces; five special tokens, then the words given."""
 
     kind = "tiny"
     whole_words = True
 
     def __init__(self, words: str):
-        self.vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()]
-        self.special, self.options = SpecialTokens(0, 1, 2, 3, 4), {}
-        ids = tf.range(len(self.vocabulary))
-        initial = tf.lookup.KeyValueTensorInitializer(tf.constant(self.vocabulary), ids)
-        self.table = tf.lookup.StaticHashTable(initial, default_value=1)
+        super().__init__(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()], SpecialTokens(0, 1, 2, 3, 4), {}
+        )
 
-    def words(self, texts):
+    def _build(self):
+        initial = tf.lookup.KeyValueTensorInitializer(self.vocabulary, tf.range(len(self.vocabulary)))
+        return (tf.lookup.StaticHashTable(initial, default_value=1),)
+
+    def _words(self, texts):
         return tf.strings.split(texts)
 
-    def graph(self, texts):
-        words = self.words(texts)
-        return words.with_values(self.table.lookup(words.values))
+    def _tokenize(self, texts):
+        (table,) = self._resources
+        words = self._words(texts)
+        return words.with_values(table.lookup(words.values))
 
-    def encode(self, texts):
-        ragged = self.graph(tf.constant(list(texts), tf.string, [len(texts)]))
-        return ragged.values.numpy(), ragged.row_splits.numpy()
-
-    @property
-    def trackables(self):
-        return [self.table]
+    def _tokenize_with_offsets(self, texts):
+        (table,) = self._resources
+        words, starts, ends = tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts)
+        return words.with_values(table.lookup(words.values)), starts, ends
 
     def _not_here(self, *_, **__):
         raise NotImplementedError
 
-    count = learn = load = save = graph_with_offsets = decode = _not_here
+    count = learn = load = decode = _write = _not_here
 
 
 WORDS = Words("good bad film plot not very dull fun")
