@@ -145,6 +145,30 @@ def show(
     print_latest(name, home, as_json)
 
 
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="name of a pipeline, or its folder", metavar="NAME")],
+    to: Annotated[
+        int | None, typer.Option(help="version to go back to; the one before the served one if not given")
+    ] = None,
+    home: Home = "runs",
+    as_json: Json = False,
+) -> None:
+    """Serve an older version of NAME again, under the next number, once it has passed its golden requests."""
+    from pipeline.report import Screen
+    from pipeline.served import rollback as go_back
+
+    with Screen(quiet=as_json) as screen:
+        screen.on_stage("rollback", name)
+        record = go_back(name, to, home, screen.on_wait)
+    served = record["served"]
+    print(
+        json.dumps(record, indent=1, ensure_ascii=False)
+        if as_json
+        else f"served: {served['path']}, version {served['copy_of']}'s model again"
+    )
+
+
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
     hush_tensorflow()
