@@ -11,12 +11,14 @@ model that was served once is pushed again by itself. Servers look into folders 
 """
 
 import json
+import shutil
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from etils import epath
 
 from components.saved_model import GRAPH, PROPERTIES, read_properties, versions, write_properties
+from data.errors import StageError
 
 INCOMING, OUTGOING, REMOVED = ".incoming", ".outgoing", ".removed"
 ORIGIN, METRICS, REPLACES, COPY_OF, WITHDRAWS = "model_artifact", "metrics", "replaces", "copy_of", "withdraws"
@@ -75,7 +77,7 @@ def publish(saved_model: epath.Path, served: epath.Path, record: dict[str, Any])
     copy(saved_model, place, but=GRAPH)
     kept = {name: value for name, value in read_properties(place).items() if name not in (COPY_OF, WITHDRAWS)}
     write_properties(place, {**kept, **record, REPLACES: newest})
-    (saved_model / GRAPH).copy(place / GRAPH)
+    _copy_file(saved_model / GRAPH, place / GRAPH)
     if place != final:
         place.rename(final)
     return version
@@ -100,8 +102,12 @@ def prune(served: epath.Path, keep: int, needed: Collection[int]) -> None:
 
 
 def served_now(served: epath.Path) -> dict[str, Any]:
-    """What a server serves, as `latest.json` has it: the newest version."""
-    newest = next(version for version in reversed(lineage(served)) if version.here)
+    """What a server serves, as `latest.json` has it: the newest version. Raises StageError when there is none."""
+    newest = next((version for version in reversed(lineage(served)) if version.here), None)
+    if newest is None:
+        raise StageError(
+            f"pusher: {served} holds no version any more; remove what is left of it to push the model again"
+        )
     entry = {"model": served.name, "version": newest.number, "path": str(served / str(newest.number))}
     record = {name: newest.record.get(name) for name in (ORIGIN, REPLACES, COPY_OF)}
     return entry | {name: value for name, value in record.items() if value is not None}
@@ -114,7 +120,15 @@ def copy(source: epath.Path, target: epath.Path, but: str = "") -> None:
         if entry.is_dir():
             copy(entry, target / entry.name, but)
         elif entry.name != but:
-            entry.copy(target / entry.name)
+            _copy_file(entry, target / entry.name)
+
+
+def _copy_file(source: epath.Path, target: epath.Path) -> None:
+    if _renames(source) == _renames(target):
+        source.copy(target)
+        return
+    with source.open("rb") as read, target.open("wb") as written:  # epath copies within one store only
+        shutil.copyfileobj(read, written, 1 << 20)
 
 
 def _tombstone(served: epath.Path, number: int) -> epath.Path:

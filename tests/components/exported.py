@@ -46,12 +46,15 @@ class WordCounter(tf.Module):
         return {"scores": self.answer(tf.io.parse_example(inputs, features)["text"])["scores"]}
 
 
-def save(path, inputs=("text",), texts=(), **params):
-    """A SavedModel that reads `inputs`, with its properties inside, and golden requests of `texts` where given."""
+def save(path, inputs=("text",), texts=(), more=False, **params):
+    """A SavedModel that reads `inputs`, with its properties inside, and golden requests of `texts` where given.
+
+    more: signatures embed and classify, too.
+    """
     module = WordCounter(**params)
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
     signatures = {"serving_default": tf.function(module.answer, input_signature=specs)}
-    if inputs == ("text",):
+    if more:
         signatures["embed"] = tf.function(module.embed, input_signature=specs)
         signatures["classify"] = tf.function(module.classify, input_signature=[tf.TensorSpec([None], tf.string)])
     tf.saved_model.save(module, str(path), signatures=signatures)

@@ -29,7 +29,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return exported.model_artifact(tmp_path_factory.mktemp("models") / "abcd")
+    return exported.model_artifact(tmp_path_factory.mktemp("models") / "abcd", more=True)
 
 
 def write_jsonl(path, rows):

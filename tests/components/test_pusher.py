@@ -11,6 +11,7 @@ from components.artifacts import Pushed
 from components.pusher import pusher
 from components.saved_model import find_model, load_exported, versions
 from components.versions import lineage, publish
+from data.errors import StageError
 from tests.components import exported
 
 
@@ -141,3 +142,12 @@ def test_a_model_that_was_rolled_back_is_not_pushed_again_even_when_its_version_
     assert push(tmp_path, models[2], "p5").properties["served"]["version"] == 4
     newest = lineage(served)[-1].record
     assert newest["replaces"] == 3 and "withdraws" not in newest
+
+
+def test_a_served_model_without_a_version_is_an_error_that_says_what_to_do(tmp_path, models, served):
+    for n in range(2):
+        push(tmp_path, models[n], f"p{n}", keep=1)
+    assert module.served_now(served)["version"] == 2
+    (served / "2").rmtree()
+    with pytest.raises(StageError, match="opiniones holds no version any more; remove what is left"):
+        module.served_now(served)

@@ -4,11 +4,15 @@ import json
 import shutil
 
 import pytest
+from etils import epath
 
 from components.golden import GOLDEN
 from components.saved_model import find_model, read_properties
-from components.versions import lineage
+from components.versions import lineage, prune, publish, served_now
 from pipeline.cli import main
+from pipeline.runner import write_record
+from pipeline.served import rollback
+from tests.components import exported
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +143,22 @@ def test_show_lists_the_versions(home, project, polisemia):
     code, record, _ = polisemia("show", "tiny", "--json")
     assert [each["state"] for each in record["versions"]] == ["removed", "removed", "served"]
     assert read_properties(home / "tiny/served/tiny/3")["model_artifact"] == origins[0]
+
+
+def test_a_bucket_is_rolled_back(bucket, tmp_path):
+    root, models = epath.Path("gs://models/home/reviews"), tmp_path / "models"
+    served = root / "served/reviews"
+    for name, evidence in (("aaaa", 1.0), ("bbbb", 2.0)):
+        saved = exported.save(models / name, texts=[b"good"], evidence=evidence)
+        publish(epath.Path(saved), served, {"model_artifact": name})
+    write_record(root, {"name": "reviews", "served": served_now(served)})
+    record = rollback("reviews", None, "gs://models/home")
+    assert (record["served"]["path"], record["served"]["copy_of"]) == ("gs://models/home/reviews/served/reviews/3", 1)
+    folder = bucket / "models/home/reviews/served/reviews"
+    assert (folder / "3/saved_model.pb").read_bytes() == (folder / "1/saved_model.pb").read_bytes()
+    prune(served, 1, [2])
+    assert [(v.number, v.origin, v.here) for v in lineage(served)] == [
+        (1, "aaaa", False),
+        (2, "bbbb", True),
+        (3, "aaaa", True),
+    ]
