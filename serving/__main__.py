@@ -17,6 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it calls its own loader deprecated, at every load
+    sys.modules["keras"] = None  # type: ignore[assignment]  # TensorFlow would import it: a second and 100 MB
     from serving.servable import disable_xla
     from serving.server import Server
 

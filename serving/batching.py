@@ -196,7 +196,7 @@ class Batcher:
             feeds = {name: _joined([task.feeds[name] for task in tasks], size) for name in tasks[0].feeds}
             self._metrics.runs.inc()
             outputs = kind.servable.run(feeds, kind.fetches)
-        except (ServingError, MemoryError):
+        except Exception:  # alone, each gets its own answer or error
             return tasks
         if any(value.ndim == 0 or len(value) != size for value in outputs.values()):
             kind.servable.unbatchable.add(kind.fetches)

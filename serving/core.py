@@ -212,8 +212,11 @@ class Core:
 
     def _poll(self) -> None:
         while not self._stopped.wait(self.options.file_system_poll_wait_seconds):
-            with self._reloading:
-                self._look()
+            try:
+                with self._reloading:
+                    self._look()
+            except Exception:  # of a file system that is out of order: the next look may find it well
+                log.exception("Looking for new versions failed")
 
     def _look(self) -> None:
         """Aspires to the versions that are there now. What is wrong with a folder is logged once."""

@@ -58,13 +58,14 @@ class Servable:
         Raises ServingError with the status of the op that failed.
         """
         names, wanted = tuple(sorted(feeds)), tuple(sorted(set(fetches)))
-        call = self._start(names, wanted)
+        with self._lock:
+            if self._closed:
+                raise ServingError("UNAVAILABLE", f"{self.path} was unloaded")
+            self._running += 1
         try:
-            values = call(*(feeds[name] for name in names))
+            values = self._callable(names, wanted)(*(feeds[name] for name in names))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
-        except (TypeError, ValueError) as error:  # an array that no tensor can be made of
-            raise ServingError("INVALID_ARGUMENT", str(error)) from error
         finally:
             with self._lock:
                 self._running -= 1
@@ -79,11 +80,8 @@ class Servable:
             self._callables.clear()
         self._session.close()
 
-    def _start(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
-        """The callable of these tensors, for one run."""
+    def _callable(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
         with self._lock:
-            if self._closed:
-                raise ServingError("UNAVAILABLE", f"{self.path} was unloaded")
             found = self._callables.pop((feeds, fetches), None)
             if found is None:
                 options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
@@ -91,7 +89,6 @@ class Servable:
             self._callables[feeds, fetches] = found
             if len(self._callables) > CALLABLES:
                 self._callables.popitem(last=False)
-            self._running += 1
         return found
 
 

@@ -357,6 +357,11 @@ def test_predict_refuses_what_is_no_tensor(client, request_):
     assert code == "INVALID_ARGUMENT" and "tensor parsing error: x" in message
 
 
+def test_a_long_message_is_cut(client):
+    code, message = refused(client.prediction.Predict, predict_request({"z" * 20_000: floats(1)}, HALF))
+    assert code == "INVALID_ARGUMENT" and len(message) < 1100 and message.endswith("TRUNCATED")
+
+
 def filtered(*names):
     request = predict_request({"x": floats(1)}, HALF)
     request.output_filter.extend(names)
