@@ -26,7 +26,9 @@ CLIENTS = [
     if kind == "python" or code.startswith("curl")
 ]
 FILES = dict(re.findall(r"^```textproto\n# (\S+)\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL))
-COMMANDS = [found.strip() for found in re.findall(r"^(polisemia serve [^#\n]*|python -m serving [^#\n]*)", TEXT, re.MULTILINE)]
+COMMANDS = [
+    found.strip() for found in re.findall(r"^(polisemia serve [^#\n]*|python -m serving [^#\n]*)", TEXT, re.MULTILINE)
+]
 LABELS = ["negativo", "positivo"]
 
 
