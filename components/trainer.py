@@ -147,27 +147,26 @@ def trainer(
     devices = strategies.create(strategy, cpu_devices)
     arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
-    training = Training(
-        **plan,  # and Pydantic makes the specs of the tables
-        max_tokens=max_tokens,
-        buckets=buckets,
-        fine_tuning=fine_tuning,
-        accumulate=accumulate,
-        ema=ema,
-        early_stopping=early_stopping or None,
-        precision=precision,
-        seed=seed,
-        deterministic=deterministic,
-        steps_per_call=steps_per_call,
-        jit_compile=jit_compile,
-        checkpoint_seconds=checkpoint_seconds,
-    )
     result = train(
         partial(build_model, *arguments, adapted),
         job,
         stores["train"],
         stores["valid"],
-        training=training,
+        training=Training(
+            **plan,  # and Pydantic makes the specs of the tables
+            max_tokens=max_tokens,
+            buckets=buckets,
+            fine_tuning=fine_tuning,
+            accumulate=accumulate,
+            ema=ema,
+            early_stopping=early_stopping or None,
+            precision=precision,
+            seed=seed,
+            deterministic=deterministic,
+            steps_per_call=steps_per_call,
+            jit_compile=jit_compile,
+            checkpoint_seconds=checkpoint_seconds,
+        ),
         strategy=devices,
         checkpoint_dir=model.scratch / "checkpoints",
         log_dir=model.path,
