@@ -14,7 +14,7 @@ from etils import epath
 
 from components.native_client import Side, ask_native, signatures
 from components.native_session import from_json, to_json
-from components.saved_model import SIGNATURE, load_exported
+from components.saved_model import SIGNATURE, as_inputs, load_exported
 from components.warmup import read_warmup, write_warmup
 from data.errors import StageError
 
@@ -140,27 +140,8 @@ def _warmup(sides: Mapping[str, dict[str, Side]], texts: Mapping[str, list[bytes
 
 def request_of(name: str, side: Mapping[str, Side], texts: Mapping[str, list[bytes]]) -> dict[str, Any]:
     """The texts as the signature wants them: by name, or as serialised tf.train.Examples in `inputs`."""
-    wanted = side["inputs"].endpoints
-    if wanted.keys() <= texts.keys():
-        inputs = {field: texts[field] for field in wanted}
-    elif list(wanted) == ["inputs"]:
-        inputs = {"inputs": _examples(texts)}
-    else:
-        raise StageError(f"signature '{name}' takes {', '.join(wanted)}, which golden requests cannot make of texts")
+    inputs = as_inputs(name, side["inputs"].endpoints, texts)
     return {"signature_name": name, "inputs": {field: to_json(rows) for field, rows in inputs.items()}}
-
-
-def _examples(texts: Mapping[str, list[bytes]]) -> list[bytes]:
-    """A serialised tf.train.Example a row, its features named as the inputs of the model."""
-    import tensorflow as tf
-
-    def feature(text: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-
-    rows = zip(*texts.values(), strict=True)
-    features = ({name: feature(text) for name, text in zip(texts, row, strict=True)} for row in rows)
-    made = (tf.train.Example(features=tf.train.Features(feature=each)) for each in features)
-    return [example.SerializeToString(deterministic=True) for example in made]
 
 
 def _answers_here(saved_model: epath.PathLike, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
