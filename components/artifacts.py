@@ -39,12 +39,16 @@ class Artifact:
 
     @classmethod
     def load(cls, path: epath.PathLike) -> "Artifact | None":
-        """The artifact at `path`, or None where there is no whole one (or what it put elsewhere is gone)."""
+        """The artifact at `path`, or None where there is no whole one (or what it put elsewhere is gone).
+
+        Property `external`: lists of paths, one of which must exist in each list.
+        """
         try:
             manifest = json.loads((epath.Path(path) / MANIFEST).read_text())
         except (FileNotFoundError, json.JSONDecodeError):  # half a manifest is no manifest
             return None
-        if not all(epath.Path(place).exists() for place in manifest["properties"].get("external", ())):
+        external = manifest["properties"].get("external", ())
+        if not all(any(epath.Path(place).exists() for place in either) for either in external):
             return None
         return cls(path, manifest)
 

@@ -1,5 +1,6 @@
 """Puts a blessed model where servers look for it: `<served>/<model>/<version>/`, whole or not at all."""
 
+import json
 from typing import Annotated
 
 from etils import epath
@@ -7,13 +8,10 @@ from pydantic import Field
 
 from components.artifacts import Evaluation, Model, Pushed, Validation
 from components.base import Input, Output, component
-from components.saved_model import GRAPH, read_properties, versions, write_properties
-
-INCOMING = ".incoming"  # no number, so no server looks into it
-ORIGIN = "model_artifact"  # the fingerprint a served model came from, among its properties
+from components.versions import METRICS, ORIGIN, places, prune, publish, pushed_before
 
 
-@component(version=1)
+@component(version=2)
 def pusher(
     trained: Input[Model],
     evaluation: Input[Evaluation],
@@ -26,60 +24,30 @@ def pusher(
     directory: Annotated[
         str, Field(description="where served models lie; `served` in the pipeline's home if empty")
     ] = "",
+    keep: Annotated[int, Field(ge=0, description="newest versions that are kept, older ones are removed; 0: all")] = 10,
 ) -> None:
-    """Copies the SavedModel to the next version, unless it is not blessed or is served already."""
+    """Copies the SavedModel to the next version, unless it is not blessed, or was pushed before."""
     home = pushed.path.parent.parent
     model = model or home.name
     if not (evaluation.properties["blessed"] and validation.properties["loads"]):
         pushed.properties.update(served=None, reasons=evaluation.properties["reasons"])
         return
     served = (epath.Path(directory) if directory else home / "served") / model
-    version = _version_of(served, trained.fingerprint) or _push(trained, served)
-    place = str(served / str(version))
+    known = pushed_before(served, trained.fingerprint)
+    if not known:
+        metrics = {name: metric["value"] for name, metric in evaluation.properties["metrics"].items()}
+        version = publish(trained.path / "saved_model", served, {ORIGIN: trained.fingerprint, METRICS: metrics})
+        known = version, version
+    prune(served, keep, _in_record(home, served))
     pushed.properties.update(
-        served={"model": model, "version": version, "path": place},
+        served={"model": model, "version": known[0], "path": str(served / str(known[0]))},
         reasons=evaluation.properties["reasons"],
-        external=[place],
+        external=[places(served, known[1])],
     )
 
 
-def _version_of(served: epath.Path, fingerprint: str) -> int | None:
-    """The version that this very model is served as."""
-    for version in reversed(versions(served)):
-        if read_properties(served / str(version)).get(ORIGIN) == fingerprint:
-            return version
-    return None
-
-
-def _push(trained: Model, served: epath.Path) -> int:
-    """Copies the model to a new version and answers its number.
-
-    A local server sees the new version in one rename. On a remote home nothing can be renamed, so the graph, without
-    which no server loads anything, is copied last; what an interrupted copy left has no graph and is overwritten.
-    """
-    version = 1 + max(versions(served), default=0)
-    final = served / str(version)
-    place = served / INCOMING if _renames(served) else final
-    for left in (place, final):
-        if left.exists():
-            left.rmtree()
-    _copy(trained.path / "saved_model", place)
-    write_properties(place, {**read_properties(place), ORIGIN: trained.fingerprint})
-    (trained.path / "saved_model" / GRAPH).copy(place / GRAPH)
-    if place != final:
-        place.rename(final)
-    return version
-
-
-def _renames(path: epath.Path) -> bool:
-    return "://" not in str(path)
-
-
-def _copy(source: epath.Path, target: epath.Path) -> None:
-    """Everything but the graph."""
-    target.mkdir(parents=True, exist_ok=True)
-    for entry in source.iterdir():
-        if entry.is_dir():
-            _copy(entry, target / entry.name)
-        elif entry.name != GRAPH:
-            entry.copy(target / entry.name)
+def _in_record(home: epath.Path, served: epath.Path) -> list[int]:
+    """The version that the pipeline's record names, until this run has its own."""
+    latest = home / "latest.json"
+    named = json.loads(latest.read_text()).get("served") if latest.exists() else None
+    return [named["version"]] if named and epath.Path(named["path"]).parent == served else []

@@ -5,8 +5,9 @@ carries along unread: a model that was copied elsewhere still answers.
 """
 
 import json
+import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from data.errors import ConfigError, StageError
 GRAPH = "saved_model.pb"
 PROPERTIES = "assets.extra/polisemia.json"
 SIGNATURE = "serving_default"
+EXAMPLES = ("inputs",)  # of a signature that TF Serving's Classify and Regress ask
 BATCH_TOKENS = 8192
 BYTES_PER_TOKEN = 4  # of a common text; it only balances batches
 MAX_ROWS = 512
@@ -85,7 +87,7 @@ def _of_pipeline(root: epath.Path) -> list[epath.Path]:
 
 
 class ExportedModel:
-    """A loaded SavedModel. `answer` may be called from several threads at once."""
+    """A loaded SavedModel, with its `signatures` by name. `answer` may be called from several threads at once."""
 
     def __init__(self, saved_model: epath.PathLike):
         """Raises StageError when TensorFlow cannot load it, or when it has no signature `serving_default`."""
@@ -96,10 +98,24 @@ class ExportedModel:
             self._held = tf.saved_model.load(str(saved_model))  # the signature alone would not keep the weights alive
         except Exception as error:
             raise StageError(f"{saved_model}: TensorFlow cannot load it: {error}") from error
-        if SIGNATURE not in self._held.signatures:
-            raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self._held.signatures)}")
-        self._signature = self._held.signatures[SIGNATURE]
-        self.inputs: tuple[str, ...] = tuple(sorted(self._signature.structured_input_signature[1]))
+        self.signatures = self._held.signatures
+        if SIGNATURE not in self.signatures:
+            raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self.signatures)}")
+        self.inputs = self.inputs_of(SIGNATURE)
+
+    def inputs_of(self, signature: str) -> tuple[str, ...]:
+        return tuple(sorted(self.signatures[signature].structured_input_signature[1]))
+
+    def by_token(self, signature: str) -> tuple[str, ...]:
+        """Outputs with an axis for the tokens, as long as the `length` of the row says."""
+        specs = self.signatures[signature].structured_outputs
+        return tuple(name for name, spec in specs.items() if "length" in specs and spec.shape[1:2].as_list() == [None])
+
+    def values_a_row(self, signature: str, max_tokens: int) -> int:
+        """How many numbers and strings the longest row gets."""
+        specs = self.signatures[signature].structured_outputs.values()
+        shapes = [spec.shape[1:].as_list() for spec in specs if spec.shape.rank]
+        return sum(math.prod(size or max_tokens for size in shape) for shape in shapes)
 
     def answer(
         self,
@@ -107,6 +123,7 @@ class ExportedModel:
         max_tokens: int,
         batch_tokens: int = BATCH_TOKENS,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        signature: str = SIGNATURE,
     ) -> dict[str, Any]:
         """Every output of the signature, as arrays <float32 or object (str)>[N, ...] in the order of the rows.
 
@@ -115,16 +132,17 @@ class ExportedModel:
         import numpy as np
         import tensorflow as tf
 
-        columns = {name: _objects(texts[name]) for name in self.inputs}
+        call = self.signatures[signature]
+        columns = {name: _objects(texts[name]) for name in self.inputs_of(signature)}
         sizes = np.sum([np.fromiter(map(len, column), np.int64, len(column)) for column in columns.values()], axis=0)
         order = np.argsort(sizes, kind="stable")
         parts: dict[str, list] = {}
         for start, end in _batches(sizes[order], len(columns) * max_tokens, batch_tokens):
             rows = {name: tf.constant(column[order[start:end]], tf.string) for name, column in columns.items()}
-            for name, value in self._signature(**rows).items():
+            for name, value in call(**rows).items():
                 parts.setdefault(name, []).append(value.numpy())
             progress(end, len(order))
-        return {name: _in_order(np.concatenate(values), order) for name, values in parts.items()}
+        return {name: _in_order(_joined(values), order) for name, values in parts.items()}
 
 
 def load_exported(saved_model: epath.PathLike) -> ExportedModel:
@@ -150,6 +168,33 @@ def register_text_ops() -> None:
     for place in package.submodule_search_locations:
         for library in sorted(glob.glob(f"{place}/python/**/_*.so", recursive=True)):
             tf.load_op_library(library)
+
+
+def as_inputs(
+    signature: str, wanted: Collection[str], texts: Mapping[str, Sequence[bytes]]
+) -> dict[str, Sequence[bytes]]:
+    """The texts as a signature wants them: by name, or as serialised tf.train.Examples.
+
+    wanted: names of the signature's inputs; texts: one list for each input of the model. Raises StageError.
+    """
+    if set(wanted) <= texts.keys():
+        return {field: texts[field] for field in wanted}
+    if tuple(wanted) == EXAMPLES:
+        return {EXAMPLES[0]: _examples(texts)}
+    raise StageError(f"signature '{signature}' takes {', '.join(wanted)}, and texts are {', '.join(texts)}")
+
+
+def _examples(texts: Mapping[str, Sequence[bytes]]) -> list[bytes]:
+    """A serialised tf.train.Example a row, its features named as the inputs of the model."""
+    import tensorflow as tf
+
+    def feature(text: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
+
+    rows = zip(*texts.values(), strict=True)
+    features = ({name: feature(text) for name, text in zip(texts, row, strict=True)} for row in rows)
+    made = (tf.train.Example(features=tf.train.Features(feature=each)) for each in features)
+    return [example.SerializeToString(deterministic=True) for example in made]
 
 
 def as_bytes(column: Any) -> list[bytes]:
@@ -179,6 +224,16 @@ def _batches(sizes: Any, max_tokens: int, batch_tokens: int):
             end += 1
         yield start, end
         start = end
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """The batches as one; what has an axis of tokens is filled up to the longest with zeros, or empty strings."""
+    import numpy as np
+
+    shape = np.max([part.shape for part in parts], axis=0)[1:]
+    empty = "" if parts[0].dtype == object else 0
+    sides = [[(0, 0), *((0, most - size) for most, size in zip(shape, p.shape[1:], strict=True))] for p in parts]
+    return np.concatenate([np.pad(p, s, constant_values=empty) for p, s in zip(parts, sides, strict=True)])
 
 
 def _in_order(values: Any, order: Any) -> Any:

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
-from components.artifacts import Model, Schema, TokenizerFiles, Tokens
-from components.base import Input, Output, Recorded, Runtime, Shared, component
+from components.artifacts import Examples, Model, Schema, TokenizerFiles, Tokens
+from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -67,11 +67,12 @@ def _table(value: Any) -> Any:
 Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 
 
-@component(version=1, tensorflow=True)
+@component(version=2, tensorflow=True)
 def trainer(
     tokens: list[Input[Tokens]],
     tokenizer: Input[TokenizerFiles],
     schema: Input[Schema],
+    examples: list[Input[Examples]],
     model: Output[Model],
     runtime: Runtime,
     *,
@@ -79,6 +80,7 @@ def trainer(
     family: Annotated[
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -125,7 +127,7 @@ def trainer(
     cpu_devices: Recorded[Annotated[int, Field(gt=0, description="logical CPU devices for mirrored without GPUs")]] = 1,
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
 ) -> None:
-    """Trains the family on the task and exports a SavedModel that takes strings."""
+    """Trains the family on the task and exports a SavedModel that takes strings, with golden requests in it."""
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
     from models.build import adapt, build_model, vocabulary_of
@@ -133,12 +135,13 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
+    family = {**family, "vectors": vectors} if vectors else family
     spec, job = family_of(family), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
+    stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
@@ -184,10 +187,10 @@ def trainer(
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
         rows={split: len(store) if store else 0 for split, store in stores.items()},
     )
-    _save(model, result.model, spec, job, words, labels, max_tokens, pairs)
+    _save(model, result.model, spec, job, words, labels, max_tokens, examples)
 
 
-def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
+def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
     """The rows of a split over all spans, or None where there is none."""
     from data.store import Shards, TokenStore
 
@@ -196,7 +199,7 @@ def _store(tokens: list[Tokens], split: str, labels: list[str]) -> Any:
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    return TokenStore(groups, labels)
+    return TokenStore(groups, labels, word_bytes)
 
 
 def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:
@@ -232,15 +235,41 @@ class _batches:
 
 
 def _save(
-    model: Model, trained: Any, family: Any, task: Any, tokenizer: Any, labels: list[str], max_tokens: int, pairs: bool
+    model: Model,
+    trained: Any,
+    family: Any,
+    task: Any,
+    tokenizer: Any,
+    labels: list[str],
+    max_tokens: int,
+    examples: list[Examples],
 ) -> None:
     """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
     import numpy as np
 
+    from components.golden import write_golden
     from components.saved_model import write_properties
     from models.signatures import export
 
-    export(trained, family, task, tokenizer, labels, max_tokens, pairs, model.path / "saved_model")
-    write_properties(model.path / "saved_model", model.properties)
+    place, inputs = model.path / "saved_model", model.properties["inputs"]
+    export(trained, family, task, tokenizer, labels, max_tokens, len(inputs) > 1, place)
+    write_properties(place, model.properties)
+    write_golden(place, _some_texts(examples, inputs))
     with (model.path / "weights.npz").open("wb") as file:
         np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
+
+
+def _some_texts(examples: list[Examples], inputs: list[str]) -> dict[str, list[bytes]]:
+    """The first rows that the model has not learnt from, if there are such: what to ask it by way of proof."""
+    import pyarrow.parquet as pq
+    from etils import epath
+
+    from components.golden import ROWS
+    from components.saved_model import as_bytes
+
+    for shard in (shard for split in ("test", "valid", "train") for part in examples for shard in part.shards(split)):
+        with epath.Path(shard).open("rb") as file:
+            table = pq.ParquetFile(file).read(inputs).slice(0, ROWS)
+        if len(table):
+            return {name: as_bytes(table.column(name)) for name in inputs}
+    raise DataError("trainer: no split has a row; look at [example_gen] input and splits")

@@ -24,13 +24,16 @@ def transform(
     max_tokens: Annotated[
         int, Field(gt=2, description="longest row a model reads, special tokens included; longer texts are cut")
     ] = 128,
+    word_bytes: Annotated[
+        int, Field(ge=0, description="set from trainer.family: bytes of each word that it reads, 0 for ids only")
+    ] = 0,
 ) -> None:
     """Tokenises every split and records token lengths, cuts and unknown words."""
     from components.beam import over_blocks
 
     shards = [(split, shard) for split in schema.SPLITS for shard in examples.shards(split)]
     labels = tuple(examples.properties["labels"])
-    args = (str(tokenizer.path), str(tokens.path), task, labels, max_tokens)
+    args = (str(tokenizer.path), str(tokens.path), task, labels, max_tokens, word_bytes)
     found = over_blocks(runtime, "transform", shards, _transform_shard, args, _merge, tokens.scratch)
     tokens.properties.update(
         labels=list(labels),
@@ -51,7 +54,7 @@ class _Lengths:
 
 
 def _transform_shard(
-    shard: tuple[str, str], tokenizer: str, out: str, task: str, labels: tuple, max_tokens: int
+    shard: tuple[str, str], tokenizer: str, out: str, task: str, labels: tuple, max_tokens: int, word_bytes: int
 ) -> dict:
     """Writes the token shard of one shard of examples. Runs in a worker."""
     import numpy as np
@@ -69,11 +72,15 @@ def _transform_shard(
     encoder, spec = load_tokenizer(tokenizer), TASKS[task]()
     with epath.Path(path).open("rb") as file:
         batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS)
-        write_shard(target, (_records(batch, encoder, spec, labels, max_tokens, lengths) for batch in batches))
+        write_shard(
+            target, (_records(batch, encoder, spec, labels, max_tokens, word_bytes, lengths) for batch in batches)
+        )
     return {split: lengths}
 
 
-def _records(examples: Any, tokenizer: Any, task: Any, labels: tuple, max_tokens: int, lengths: _Lengths) -> Any:
+def _records(
+    examples: Any, tokenizer: Any, task: Any, labels: tuple, max_tokens: int, word_bytes: int, lengths: _Lengths
+) -> Any:
     """Token records of a batch of examples, as data/schema.py describes them."""
     import numpy as np
     import pyarrow as pa
@@ -81,15 +88,20 @@ def _records(examples: Any, tokenizer: Any, task: Any, labels: tuple, max_tokens
     from data.store import ragged
 
     columns = {schema.KEY: examples.column(schema.KEY)}
-    for text, ids in ((schema.TEXT, schema.IDS), (schema.TEXT_PAIR, schema.IDS_PAIR)):
+    names = (schema.TEXT, schema.IDS, schema.WORD_BYTES), (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR)
+    for text, ids, words in names:
         if text in examples.schema.names:
-            values, splits = tokenizer.encode(examples.column(text).to_pylist())
+            texts = examples.column(text).to_pylist()
+            values, splits = tokenizer.encode(texts)
             columns[ids] = ragged(values, splits, max_tokens)
             count = np.diff(splits)
             lengths.histogram += np.bincount(np.minimum(count, max_tokens), minlength=max_tokens + 1)
             lengths.cut += int(np.sum(count > max_tokens))
             if tokenizer.special.unknown is not None:
                 lengths.unknown += int(np.sum(values == tokenizer.special.unknown))
+            if word_bytes:
+                data, rows = tokenizer.encode_words(texts, max_tokens, word_bytes)
+                columns[words] = ragged(data, rows, max_tokens * (word_bytes + 1))
     columns |= task.encode(examples, labels)
     if schema.WEIGHT in examples.schema.names:
         columns[schema.WEIGHT] = examples.column(schema.WEIGHT).cast(pa.float32())

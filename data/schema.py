@@ -16,6 +16,7 @@ Token records (Arrow IPC, written by transform): one row an example.
 |---|---|---|
 | key | int64 | as above |
 | ids, ids_pair | list<int32> | token ids without special tokens, at most max_tokens |
+| word_bytes, word_bytes_pair | list<uint8> | where the family reads bytes: the ids' words, each cut, a space between |
 | class | int32 | index into the artifact's own `labels`, -1 where the row has none |
 | weight | float | as above |
 
@@ -25,6 +26,7 @@ Batches (dict of NumPy arrays; B rows, L tokens, both fixed for a bucket).
 |---|---|---|
 | ids, ids_pair | <int32>[B, L] | padded with 0 at the right |
 | length, length_pair | <int32>[B] | number of real tokens |
+| word_bytes, word_bytes_pair | <uint8>[B, L, W] | each word's UTF-8 bytes, cut or padded with 0 to W |
 | class | <int32>[B] | index into the model's labels |
 | weight | <float32>[B] | 0 for the rows that only fill the batch |
 """
@@ -38,6 +40,8 @@ IDS = "ids"
 IDS_PAIR = "ids_pair"
 LENGTH = "length"
 LENGTH_PAIR = "length_pair"
+WORD_BYTES = "word_bytes"
+WORD_BYTES_PAIR = "word_bytes_pair"
 CLASS = "class"
 
 SPLITS = ("train", "valid", "test")

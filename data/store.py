@@ -17,23 +17,24 @@ import pyarrow as pa
 from etils import epath
 
 from data.errors import DataError
-from data.schema import CLASS, IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT
+from data.schema import CLASS, IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
 
 CHUNK_BYTES = 16 << 20  # most that `write_shard` holds back: a usual shard is one record batch
 LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR}
+SPACE = 32
 
 
 def ragged(values: np.ndarray, splits: np.ndarray, max_tokens: int) -> pa.ListArray:
-    """A list<int32> column from what a tokenizer gives, each row cut to its first `max_tokens` values.
+    """A list column from what a tokenizer gives, each row cut to its first `max_tokens` values.
 
-    values: <int32>[total]. splits: <int64>[rows + 1]. The values are not copied when no row is too long.
+    values: <int32 or uint8>[total]. splits: <int64>[rows + 1]. The values are not copied when no row is too long.
     """
     lengths = np.diff(splits)
     if lengths.size and lengths.max() > max_tokens:
         place = np.arange(splits[0], splits[-1]) - np.repeat(splits[:-1], lengths)
         values = values[splits[0] : splits[-1]][place < max_tokens]
         splits = np.concatenate([[0], np.cumsum(np.minimum(lengths, max_tokens))])
-    return pa.ListArray.from_arrays(pa.array(splits.astype(np.int32)), pa.array(values.astype(np.int32, copy=False)))
+    return pa.ListArray.from_arrays(pa.array(splits.astype(np.int32)), pa.array(values))
 
 
 def write_shard(path: str | Path, records: Iterable[pa.RecordBatch]) -> int:
@@ -80,8 +81,10 @@ class TokenStore:
     dropped: number of rows left out, by label (None: the row has no label).
     """
 
-    def __init__(self, groups: Sequence[Shards], labels: Sequence[str] | None = None):
+    def __init__(self, groups: Sequence[Shards], labels: Sequence[str] | None = None, word_bytes: int = 0):
         """`labels`: the model's; rows whose label is not among them are dropped. None keeps every row.
+
+        word_bytes: width of the words' bytes in a batch, for families that read them; 0: there are none.
 
         Raises DataError when a shard cannot be read or the shards' columns differ.
         """
@@ -101,6 +104,9 @@ class TokenStore:
             )
         self.classes, self.weights = np.concatenate(classes), np.concatenate(weights)
         self._columns = {name: _Ragged(chunks, name, kept) for name in LENGTHS if name in chunks[0].schema.names}
+        wanted = {WORD_BYTES, WORD_BYTES_PAIR} & set(chunks[0].schema.names) if word_bytes else ()
+        self._words = {name: _Ragged(chunks, name, kept) for name in sorted(wanted)}
+        self._word_bytes = word_bytes
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
 
     def __len__(self) -> int:
@@ -122,6 +128,8 @@ class TokenStore:
         batch = {CLASS: self.classes[rows], WEIGHT: np.where(filler, np.float32(0), self.weights[rows])}
         for name, column in self._columns.items():
             batch[name], batch[LENGTHS[name]] = column.gather(rows, length)
+        for name, column in self._words.items():
+            batch[name] = split_words(column.rows(rows), length, self._word_bytes)
         return batch
 
     def _open(self, path: str | Path) -> list[pa.RecordBatch]:
@@ -154,8 +162,26 @@ class TokenStore:
         return mapped
 
 
+def split_words(rows: list[np.ndarray], length: int, width: int) -> np.ndarray:
+    """Bytes <uint8>[rows, length, width] of each row's words, from rows <uint8> where a space stands between words."""
+    space = np.full(1, SPACE, np.uint8)
+    data = np.concatenate([part for row in rows for part in (row, space)])
+    ends = data == SPACE
+    word = np.cumsum(ends) - ends  # of each byte, counted through the batch; a space is of the word before it
+    sizes = np.array([len(row) + 1 for row in rows])
+    row = np.repeat(np.arange(len(rows)), sizes)
+    first_word = word[np.cumsum(sizes) - sizes]
+    starts = np.concatenate([[0], np.flatnonzero(ends)[:-1] + 1])
+    word, place, row = (each[~ends] for each in (word, np.arange(len(data)) - starts[word], row))
+    inside = (word - first_word[row] < length) & (place < width)
+    words = np.zeros([len(rows), length, width], np.uint8)
+    word, place, row = word[inside], place[inside], row[inside]
+    words[row, word - first_word[row], place] = data[~ends][inside]
+    return words
+
+
 class _Ragged:
-    """One list<int32> column over all chunks: where each kept row lies, 16 bytes a row in memory."""
+    """One list column over all chunks: where each kept row lies, 16 bytes a row in memory."""
 
     def __init__(self, chunks: list[pa.RecordBatch], name: str, kept: list[np.ndarray]):
         columns = [chunk.column(name) for chunk in chunks]
@@ -174,6 +200,11 @@ class _Ragged:
         for out, chunk, start, count in zip(ids, *places, strict=True):
             out[:count] = self.values[chunk][start : start + count]
         return ids, lengths
+
+    def rows(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The values of the rows <int64>[B], each a view of the file."""
+        places = self.chunk[rows].tolist(), self.starts[rows].tolist(), self.lengths[rows].tolist()
+        return [self.values[chunk][start : start + count] for chunk, start, count in zip(*places, strict=True)]
 
 
 def _concatenate(

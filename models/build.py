@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import ConfigError, did_you_mean
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
 from models.families import FAMILIES
 from models.families.base import Family, Vocabulary
 from models.tasks import TASKS
 from models.tasks.base import Task
+
+PAIR_OF = {IDS: IDS_PAIR, LENGTH: LENGTH_PAIR, WORD_BYTES: WORD_BYTES_PAIR}  # of a batch, what a model reads
 
 if TYPE_CHECKING:
     import keras
@@ -37,7 +39,8 @@ def check_fit(family: str, task: str) -> None:
 def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
     """What a family needs to know of a tokenizer."""
     special = tokenizer.special
-    return Vocabulary(len(tokenizer.vocabulary), special.pad, special.unknown, special.start, special.end, special.mask)
+    ids = special.pad, special.unknown, special.start, special.end, special.mask
+    return Vocabulary(len(tokenizer.vocabulary), *ids, tokenizer.vocabulary)
 
 
 def adapt(
@@ -62,7 +65,7 @@ class _Packed:
 
         for batch in self.batches:
             real = np.flatnonzero(batch[WEIGHT])
-            rows = {name: batch[name][real] for name in (IDS, LENGTH, IDS_PAIR, LENGTH_PAIR) if name in batch}
+            rows = {name: batch[name][real] for name in (*PAIR_OF, *PAIR_OF.values()) if name in batch}
             yield {name: tensor.numpy() for name, tensor in pack(rows, *self.arguments).items()}
 
 
@@ -108,6 +111,8 @@ def build_model(
         head = task.head(family, n_outputs)
     packing = partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens)
     model = TextModel(packing, encoder, task.unpack, head)
-    one_token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
-    model({**one_token, **({IDS_PAIR: one_token[IDS], LENGTH_PAIR: one_token[LENGTH]} if pairs else {})})
+    token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
+    if family.word_bytes:
+        token[WORD_BYTES] = np.zeros([1, 1, family.word_bytes], np.uint8)
+    model({**token, **({PAIR_OF[name]: value for name, value in token.items()} if pairs else {})})
     return model

@@ -47,6 +47,8 @@ class Optimizer(BaseModel):
         """
         import keras
 
+        from models.rows import is_row_sparse, row_wise
+
         kinds: dict[str, tuple[Any, dict[str, Any]]] = {
             "adam": (keras.optimizers.Adam, {"beta_1": self.momentum}),
             "adamw": (keras.optimizers.AdamW, {"beta_1": self.momentum, "weight_decay": self.weight_decay}),
@@ -56,11 +58,13 @@ class Optimizer(BaseModel):
             "adafactor": (keras.optimizers.Adafactor, {"relative_step": False}),
         }
         kind, options = kinds[self.name]
+        kind = row_wise(kind, weights)
         if rates is not None and set(rates) != {1.0}:
             kind = _with_rates(kind, rates)
         optimizer = kind(self._rate(steps), global_clipnorm=self.clip_norm, **options)
         optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
-        optimizer.exclude_from_weight_decay([w for w in weights if w.name in NOT_DECAYED or len(w.shape) < 2])
+        not_decayed = [w for w in weights if w.name in NOT_DECAYED or len(w.shape) < 2 or is_row_sparse(w)]
+        optimizer.exclude_from_weight_decay(not_decayed)
         if loss_scaling:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(weights)

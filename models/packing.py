@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WORD_BYTES, WORD_BYTES_PAIR
 from models.families.base import Vocabulary
 
 
@@ -21,22 +21,26 @@ def pack(
     """Joins text and pair, with special tokens where asked, and cuts to `max_tokens`, longest text first.
 
     batch: ids <int32>[B, L], length <int32>[B] and, for pairs, ids_pair <int32>[B, M], length_pair <int32>[B];
-      L and M at least 1.
+      L and M at least 1. For families that read the bytes of words, word_bytes <uint8>[B, L, W] and, for pairs,
+      word_bytes_pair <uint8>[B, M, W].
     Returns ids <int32>[B, T], mask <bool>[B, T] (True where there is a token) and segment_ids <int32>[B, T]
-    (1 for the pair and its end), T = min(L + M + special tokens, max_tokens).
+    (1 for the pair and its end), T = min(L + M + special tokens, max_tokens); and word_bytes <uint8>[B, T, W] where
+    the batch has them, zeros for special tokens.
     """
-    length = batch[LENGTH]
-    opening = [_token(vocabulary.start, 0)] if special_tokens else []
+    length, width = batch[LENGTH], batch[WORD_BYTES].shape[2] if WORD_BYTES in batch else 0
+    text = {IDS: batch[IDS], **({WORD_BYTES: batch[WORD_BYTES]} if width else {})}
+    opening = [_token(vocabulary.start, 0, width)] if special_tokens else []
     if IDS_PAIR in batch:
-        separator = _token(separator_id(vocabulary), 0)
-        closing = [_token(vocabulary.end, 1)] if special_tokens else []
+        pair = {IDS: batch[IDS_PAIR], **({WORD_BYTES: batch[WORD_BYTES_PAIR]} if width else {})}
+        separator = _token(separator_id(vocabulary), 0, width)
+        closing = [_token(vocabulary.end, 1, width)] if special_tokens else []
         room = max_tokens - len(opening) - 1 - len(closing)
         length, length_pair = _longest_first(length, batch[LENGTH_PAIR], room)
-        pieces = [*opening, (batch[IDS], length, 0), separator, (batch[IDS_PAIR], length_pair, 1), *closing]
+        pieces = [*opening, (text, length, 0), separator, (pair, length_pair, 1), *closing]
     else:
-        closing = [_token(vocabulary.end, 0)] if special_tokens else []
+        closing = [_token(vocabulary.end, 0, width)] if special_tokens else []
         length = tf.minimum(length, max_tokens - len(opening) - len(closing))
-        pieces = [*opening, (batch[IDS], length, 0), *closing]
+        pieces = [*opening, (text, length, 0), *closing]
     return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad)
 
 
@@ -50,8 +54,9 @@ def added_tokens(special_tokens: bool, pairs: bool) -> int:
     return 2 * special_tokens + pairs
 
 
-def _token(token: int | None, segment: int) -> tuple[tf.Tensor, int, int]:
-    return tf.constant([[token]], tf.int32), 1, segment
+def _token(token: int | None, segment: int, width: int) -> tuple[dict[str, tf.Tensor], int, int]:
+    no_word = {WORD_BYTES: tf.zeros([1, 1, width], tf.uint8)} if width else {}
+    return {IDS: tf.constant([[token]], tf.int32), **no_word}, 1, segment
 
 
 def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -64,19 +69,21 @@ def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tupl
 
 
 def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int) -> dict[str, tf.Tensor]:
-    """Lays the first `count` ids of each piece (ids <int32>[B or 1, L], count, segment) one after another."""
-    widths = [tf.shape(ids)[1] for ids, _, _ in pieces]
+    """Lays the first `count` tokens of each piece (columns <...>[B or 1, L, ...], count, segment) one after another."""
+    widths = [tf.shape(columns[IDS])[1] for columns, _, _ in pieces]
     position = tf.range(tf.minimum(tf.add_n(widths), max_tokens))[None, :]
-    packed = {IDS: pad, "segment_ids": 0}
+    packed: dict[str, tf.Tensor] = {"segment_ids": 0}
     offset = tf.zeros([rows, 1], tf.int32)
-    for (ids, count, segment), width in zip(pieces, widths, strict=True):
+    for (columns, count, segment), width in zip(pieces, widths, strict=True):
         count = tf.reshape(count, [-1, 1])
         inside = (position >= offset) & (position < offset + count)
-        ids = tf.broadcast_to(ids, [rows, width])
-        here = tf.gather(ids, tf.clip_by_value(position - offset, 0, width - 1), batch_dims=1)
-        packed = {
-            IDS: tf.where(inside, here, packed[IDS]),
-            "segment_ids": tf.where(inside, segment, packed["segment_ids"]),
-        }
+        place = tf.clip_by_value(position - offset, 0, width - 1)
+        packed["segment_ids"] = tf.where(inside, segment, packed["segment_ids"])
+        for name, values in columns.items():
+            values = tf.broadcast_to(values, tf.concat([[rows], tf.shape(values)[1:]], axis=0))
+            here = tf.gather(values, place, batch_dims=1)
+            filler = tf.cast(pad if name == IDS else 0, values.dtype)
+            shown = tf.reshape(inside, tf.concat([tf.shape(inside), [1] * (here.shape.rank - 2)], axis=0))
+            packed[name] = tf.where(shown, here, packed.get(name, filler))
         offset += count
     return {**packed, "mask": position < offset}

@@ -5,17 +5,19 @@ TensorFlow's own (`v.value`); tracking the Keras objects writes a second copy th
 the one the graph reads. Rows are padded to the longest of the batch, which halves the time of a typical request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WORD_BYTES, WORD_BYTES_PAIR
 from data.tokenizers.base import Tokenizer
 from models.families.base import Family
 from models.tasks.base import Task
+
+EMBED = "embed"
 
 
 def export(
@@ -28,32 +30,120 @@ def export(
     pairs: bool,
     directory: Path,
 ) -> None:
-    """Writes `directory`/saved_model.pb and variables/, with signature `serving_default`:
-    text <string>[N] (and text_pair <string>[N] for pairs) to what `task.answer` gives, in float32.
+    """Writes `directory`/saved_model.pb and variables/, in float32, with the signatures that `task.signatures` gives:
+    `serving_default`, text <string>[N] (and text_pair <string>[N] for pairs) to the task's answer, and its others;
+    and `embed` (see `Served.embed`).
     """
-
-    names = (TEXT, TEXT_PAIR) if pairs else (TEXT,)
-    specs = [tf.TensorSpec([None], tf.string, name=name) for name in names]
-
-    @tf.function(input_signature=specs, autograph=False)
-    def serve(*texts):
-        batch = {}
-        for text, ids_name, length_name in zip(texts, (IDS, IDS_PAIR), (LENGTH, LENGTH_PAIR), strict=False):
-            batch[ids_name], batch[length_name] = _dense(tokenizer.graph(text)[:, :max_tokens])
-        return task.answer(model(batch, training=False), labels)
-
+    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family.word_bytes)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.tokenizer = tokenizer.trackables
+    signatures = dict(task.signatures(served))
+    if family.offers & {"pooled", "sequence"}:
+        signatures[EMBED] = served.function(served.embed, [TEXT])
     with _in_float32(model):
-        tf.saved_model.save(module, str(directory), signatures={"serving_default": serve})
+        tf.saved_model.save(module, str(directory), signatures=signatures)
+
+
+class Served:
+    """The model in the graph, from texts on: what a task makes its signatures of."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        tokenizer: Tokenizer,
+        labels: Sequence[str],
+        max_tokens: int,
+        inputs: Sequence[str],
+        word_bytes: int,
+    ):
+        """inputs: names of the texts that the model reads, in the order of `logits`.
+        word_bytes: how many bytes of each word the family reads, 0 for none.
+        """
+        self.model, self.tokenizer, self.labels = model, tokenizer, labels
+        self.max_tokens, self.inputs, self.word_bytes = max_tokens, inputs, word_bytes
+        self.logits = self.function(self._logits, inputs)  # traced once, called by every signature that answers
+
+    def function(self, ask: Callable, inputs: Sequence[str]) -> Callable:
+        """`ask` as a signature with these inputs, each <string>[N]."""
+        specs = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
+        return tf.function(ask, input_signature=specs, autograph=False)
+
+    def from_texts(self, answer: Callable) -> Callable:
+        """A signature from texts to what `answer(logits, labels)` gives."""
+        return self.function(lambda *texts: answer(self.logits(*texts), self.labels), self.inputs)
+
+    def from_examples(self, answer: Callable) -> Callable:
+        """The same from `inputs` <string>[N], serialised tf.train.Examples with a feature for each text, one string
+        each: how TF Serving's Classify and Regress ask. A feature that is missing is an error of the request."""
+        features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.inputs}
+
+        def ask(inputs):
+            parsed = tf.io.parse_example(inputs, features)
+            return answer(self.logits(*(parsed[name] for name in self.inputs)), self.labels)
+
+        return self.function(ask, ["inputs"])
+
+    def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The signature `embed`: text <string>[N] to vectors. A model of pairs gives those of a text by itself.
+
+        pooled <float32>[N, width], where the family offers it: one vector a text (of a linear family, its logits).
+        And where it offers `sequence`, one vector a token of the text, T those of the longest: sequence
+        <float32>[N, T, width], start and end <int32>[N, T], code points of the text as it was sent (end exclusive),
+        and length <int32>[N]. Tokens that packing adds, such as [CLS], are left out, as they stand for no part of the
+        text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
+        """
+        ids, starts, ends = self.tokenizer.graph_with_offsets(text)
+        batch, rows = self._batch([text], [ids]), tf.shape(text)[0]
+        encoded = self.model.encoder(self.model.pack(batch), training=False)
+        answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)[:rows]}
+        if encoded.sequence is not None:
+            places, vectors = self._of_text(batch, encoded.sequence)
+            start, end = (tf.gather(offsets, places[:rows], batch_dims=1) for offsets in (starts, ends))
+            answer |= {"sequence": vectors[:rows].to_tensor(), "start": start.to_tensor(-1), "end": end.to_tensor(-1)}
+            answer["length"] = tf.cast(places.row_lengths(), tf.int32)[:rows]
+        return answer
+
+    def _of_text(self, batch: Mapping, sequence: tf.Tensor) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+        """The tokens of the text that packing left: their places in it <int32>[N, None], and vectors.
+
+        Packs the places, as negative numbers, which are no ids, and so need not know how packing works.
+        """
+        places = tf.broadcast_to(-1 - tf.range(tf.shape(batch[IDS])[1]), tf.shape(batch[IDS]))
+        packed = self.model.pack({**batch, IDS: places})[IDS]
+        return (
+            tf.ragged.boolean_mask(-1 - packed, packed < 0),
+            tf.ragged.boolean_mask(tf.cast(sequence, tf.float32), packed < 0),
+        )
+
+    def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
+        logits = self.model(self._batch(texts, map(self.tokenizer.graph, texts)), training=False)
+        return logits[: tf.shape(texts[0])[0]]
+
+    def _batch(self, texts: Iterable[tf.Tensor], ids: Iterable[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+        """What the model is called with, for texts and, for pairs, their others."""
+        batch = {}
+        names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
+        for text, tokens, (ids_name, length_name, words_name) in zip(texts, ids, names, strict=False):
+            batch[ids_name], batch[length_name] = _dense(tokens[:, : self.max_tokens])
+            if self.word_bytes:
+                shape = tf.shape(batch[ids_name])
+                batch[words_name] = _bytes(self.tokenizer.words(text), shape, self.word_bytes)
+        return batch
 
 
 def _dense(ids: tf.RaggedTensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ids <int32>[N, longest, at least 1] and lengths <int32>[N]."""
+    """Ids <int32>[N, longest, at least 1] and lengths <int32>[N]. Where there is no row it makes an empty one, since
+    not every encoder takes none."""
     length = tf.cast(ids.row_lengths(), tf.int32)
+    length = tf.pad(length, [[0, tf.maximum(1 - tf.size(length), 0)]])
     longest = tf.maximum(tf.reduce_max(length), 1)
-    return ids.to_tensor(shape=tf.stack([-1, longest])), length
+    return ids.to_tensor(shape=tf.stack([tf.size(length), longest])), length
+
+
+def _bytes(words: tf.RaggedTensor, shape: tf.Tensor, width: int) -> tf.Tensor:
+    """The first `width` bytes of each word, <uint8>[*shape, width]."""
+    return tf.io.decode_raw(words.to_tensor("", shape=shape), tf.uint8, fixed_length=width)
 
 
 @contextmanager

@@ -99,6 +99,9 @@ def predict(
     format: Annotated[str, typer.Option(help="format of the input; by its extension if empty")] = "",
     field: Annotated[list[str], typer.Option(metavar="FIELD=COLUMN", help="column a field is in")] = [],
     flat: Annotated[bool, typer.Option(help="merge the prediction into the row; fails on a clash of keys")] = False,
+    signature: Annotated[
+        str, typer.Option(help="what to ask of the model: embed for vectors, ...")
+    ] = "serving_default",
 ) -> None:
     """Answer texts with an exported model, one JSON object a line."""
     from components.bulk_inferrer import predict_file, predict_texts
@@ -110,14 +113,16 @@ def predict(
     directory, properties = find_model(model)
     if text:
         columns = {"text": text, **({"text_pair": text_pair} if text_pair else {})}
-        for i, prediction in enumerate(predict_texts(directory, properties, columns)):
+        for i, prediction in enumerate(predict_texts(directory, properties, columns, signature)):
             row = {name: column[i] for name, column in columns.items()}
             print(json.dumps({**row, "prediction": prediction}, ensure_ascii=False))
         return
     fields = dict(_pair(each) for each in field)
     with Screen() as screen:
         screen.on_stage("predict", "")
-        answered, rejected = predict_file(directory, properties, input, output, format, fields, flat, screen.progress)
+        answered, rejected = predict_file(
+            directory, properties, input, output, format, fields, flat, signature, screen.progress
+        )
     print(json.dumps({"output": output, "rows": answered, "rejected": rejected}, ensure_ascii=False))
 
 
@@ -134,7 +139,7 @@ def show(
     home: Home = "runs",
     as_json: Json = False,
 ) -> None:
-    """Show what the last run of NAME made (every pipeline of the home when no name is given)."""
+    """Show what the last run of NAME made and what it serves (every pipeline of the home when no name is given)."""
     from pipeline.report import print_latest
 
     print_latest(name, home, as_json)
@@ -159,6 +164,30 @@ def serve(
     command = serve_command(context.args, with_, image)
     sys.stdout.flush()
     os.execv(command[0], command)  # signals and exit codes are the server's own
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="name of a pipeline, or its folder", metavar="NAME")],
+    to: Annotated[
+        int | None, typer.Option(help="version to go back to; the one before the served one if not given")
+    ] = None,
+    home: Home = "runs",
+    as_json: Json = False,
+) -> None:
+    """Serve an older version of NAME again, under the next number, once it has passed its golden requests."""
+    from pipeline.report import Screen
+    from pipeline.served import rollback as go_back
+
+    with Screen(quiet=as_json) as screen:
+        screen.on_stage("rollback", name)
+        record = go_back(name, to, home, screen.on_wait)
+    served = record["served"]
+    print(
+        json.dumps(record, indent=1, ensure_ascii=False)
+        if as_json
+        else f"served: {served['path']}, version {served['copy_of']}'s model again"
+    )
 
 
 def main(args: list[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from components.records import field_columns
 from components.tokenizer_gen import check_options
 from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean
+from data.tokenizers import TOKENIZERS
 from models.build import check_fit
 from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
@@ -149,7 +150,13 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)
     if trainer and tokenizer:
-        problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family_of(trainer["family"]))
+        family = family_of(trainer["family"])
+        problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family)
+        if sections["transform"]:
+            sections["transform"]["word_bytes"] = family.word_bytes
+        if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
+            trainer["vectors"] = path
+            trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
     return problems
 
 
@@ -175,4 +182,6 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if section["kind"] in ("", default["kind"]):
         options = {**default.get("options", {}), **section["options"]}
         section.update({key: value for key, value in default.items() if key not in given}, options=options)
+    if family.word_bytes and (known := TOKENIZERS.get(section["kind"])) and not known.whole_words:
+        return [f"tokenizer_gen.kind: got '{section['kind']}'; wanted 'words': the family reads the bytes of words"]
     return check_options(section["kind"], section["options"])

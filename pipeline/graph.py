@@ -41,9 +41,12 @@ GRAPH = (
     Node(example_validator, {"statistics": "statistics_gen", "schema": "schema_gen"}),
     Node(tokenizer_gen, {"examples": "example_gen"}),
     Node(transform, {"examples": "example_gen", "tokenizer": "tokenizer_gen"}, by_span=True),
-    Node(trainer, {"tokens": "transform", "tokenizer": "tokenizer_gen", "schema": "schema_gen"}),
+    Node(
+        trainer,
+        {"tokens": "transform", "tokenizer": "tokenizer_gen", "schema": "schema_gen", "examples": "example_gen"},
+    ),
     Node(evaluator, {"examples": "example_gen", "model": "trainer"}),
-    Node(infra_validator, {"model": "trainer", "examples": "example_gen"}),
+    Node(infra_validator, {"model": "trainer"}),
     Node(pusher, {"trained": "trainer", "evaluation": "evaluator", "validation": "infra_validator"}),
     Node(bulk_inferrer, {"model": "trainer"}, optional=True),
 )

@@ -1,4 +1,4 @@
-"""TensorFlow's first words, kept from the user: it prints a dozen lines at import, before it reads its own log level."""
+"""TensorFlow's first words, kept from the user: a dozen lines at import, printed before it reads its own log level."""
 
 import os
 import sys

@@ -35,7 +35,7 @@ def reference() -> str:
         doc = (stage.function.__doc__ or "").strip().splitlines()[0]
         optional = " Runs only when the config has this section." if node.optional else ""
         parts.append(f"## [{stage.name}]\n\n{doc}{optional}\n")
-        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset"}))
+        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset", "word_bytes", "vectors"}))
     parts.append("## Families: `[trainer] family = { name = ..., ... }`\n")
     for name, family in FAMILIES.items():
         parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")

@@ -3,17 +3,18 @@
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
+from etils import epath
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from components.base import Runtime
-from data.errors import ConfigError, did_you_mean
+from data.errors import ConfigError
 from pipeline.config import Config
 from pipeline.runner import is_chief
+from pipeline.served import LATEST, find_pipeline, pipelines, served_folder, versions_table
 
 INTERVAL_SECONDS = 5.0  # between lines of progress where the screen is no terminal
 
@@ -82,6 +83,19 @@ def print_record(record: dict[str, Any]) -> None:
     console.print(table)
     for line in summary(record):
         console.print(line, highlight=False, soft_wrap=True)
+    if versions := record.get("versions"):
+        console.print(_versions(versions))
+
+
+def _versions(versions: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, title="versions", title_justify="left")
+    for column in ("version", "", "model artifact", "metrics", "replaces", "copy of"):
+        table.add_column(column, no_wrap=True)
+    for each in versions:
+        metrics = "  ".join(f"{name} {value:.4f}" for name, value in list((each["metrics"] or {}).items())[:2])
+        numbers = (str(each[name] or "") for name in ("replaces", "copy_of"))
+        table.add_row(str(each["version"]), each["state"], each["model_artifact"], metrics, *numbers)
+    return table
 
 
 def summary(record: dict[str, Any]) -> list[str]:
@@ -95,26 +109,33 @@ def summary(record: dict[str, Any]) -> list[str]:
             lines.append(f"{name:<12} {metric['value']:.4f}   95 % [{metric['low']:.4f}, {metric['high']:.4f}]{beside}")
         lines += evaluation["reasons"]
     if served := record.get("served"):
-        lines.append(f"served: {served['path']}")
+        lines += _served(record["name"], served)
     elif "served" in record:
         lines.append("not pushed: the model was not good enough")
     return lines
 
 
+def _served(name: str, served: dict[str, Any]) -> list[str]:
+    again = f", version {served['copy_of']}'s model again" if "copy_of" in served else ""
+    lines = [f"served: {served['path']}{again}"]
+    if own := served.get("pushed"):
+        there = epath.Path(served["path"]).with_name(str(own)).exists()
+        back = f"`polisemia rollback {name} --to {own}` serves it" if there else "pusher.keep has removed it since"
+        lines.append(f"this run's own model was version {own} and is not pushed again; {back}")
+    return lines
+
+
 def print_latest(name: str, home: str, as_json: bool) -> None:
-    """`show`: the record of the last run of one pipeline, or a line for each pipeline of the home."""
-    found = {path.parent.name: path for path in sorted(Path(home).glob("*/latest.json"))}
-    if name and Path(name, "latest.json").exists():
-        found, name = {Path(name).name: Path(name, "latest.json")}, Path(name).name
-    if name and name not in found:
-        raise ConfigError(f"show: no run of '{name}' under {home}{did_you_mean(name, found) if found else ''}")
-    if not found:
-        raise ConfigError(f"show: no run under {home} yet; `polisemia run CONFIG` makes one")
+    """`show`: the last run of one pipeline and what it serves, or a line for each pipeline of the home."""
     if name:
-        record = json.loads(found[name].read_text())
+        root = find_pipeline(name, home, "show")
+        served = served_folder(root)
+        record = _latest(root) | {"versions": versions_table(served) if served else []}
         print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
         return
-    records = {pipeline: json.loads(path.read_text()) for pipeline, path in found.items()}
+    records = {pipeline: _latest(root) for pipeline, root in pipelines(home).items()}
+    if not records:
+        raise ConfigError(f"show: no run under {home} yet; `polisemia run CONFIG` makes one")
     if as_json:
         print(json.dumps(records, indent=1, ensure_ascii=False))
         return
@@ -123,3 +144,7 @@ def print_latest(name: str, home: str, as_json: bool) -> None:
         first = next((f"{n} {m['value']:.4f}" for n, m in metrics.items()), "not evaluated")
         print(f"{pipeline:<24} {record['task']:<20} {first:<24} {(record.get('served') or {}).get('path', '')}")
     sys.stdout.flush()
+
+
+def _latest(root: Any) -> dict[str, Any]:
+    return json.loads((root / LATEST).read_text())

@@ -16,6 +16,7 @@ from etils import epath
 from components.artifacts import Artifact
 from components.base import Runtime
 from components.sources import find_spans
+from components.versions import ORIGIN, served_now
 from data.errors import StageError
 from pipeline.config import Config
 from pipeline.graph import GRAPH, Node
@@ -72,7 +73,7 @@ class Run:
                 break
         hashes.save()
         if self.runtime.is_chief:
-            self._record()
+            write_record(self.root, self.record())
         return self
 
     def _stage(self, node: Node, span: str, hashes: SourceHashes) -> StageRun:
@@ -136,16 +137,6 @@ class Run:
             inputs[name] = found if spec.many else found[0] if found else None
         return inputs
 
-    def _record(self) -> None:
-        """`history/<n>.json` and `latest.json`: what users' scripts read."""
-        record = self.record()
-        history = self.root / "history"
-        history.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(p.stem) for p in history.iterdir() if p.stem.isdigit()), default=0)
-        text = json.dumps(record, indent=1, ensure_ascii=False)
-        (history / f"{number}.json").write_text(text)
-        (self.root / "latest.json").write_text(text)
-
     def record(self) -> dict[str, Any]:
         stages: dict[str, list] = {}
         for run in self.made:
@@ -154,8 +145,27 @@ class Run:
         for run in self.artifacts("evaluator"):
             record["evaluation"] = run.artifact.properties
         for run in self.artifacts("pusher"):
-            record["served"] = run.artifact.properties.get("served")
+            record["served"] = self._served(run.artifact.properties.get("served"))
         return {**record, "stages": stages}
+
+    def _served(self, pushed: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The newest version: after a rollback it is not the one that this run's model was pushed as (`pushed`)."""
+        if pushed is None:
+            return None
+        served = served_now(epath.Path(pushed["path"]).parent)
+        (trained,) = self.artifacts("trainer")
+        other = served.get(ORIGIN) != trained.artifact.fingerprint
+        return {**served, "pushed": pushed["version"]} if other else served
+
+
+def write_record(root: epath.Path, record: dict[str, Any]) -> None:
+    """`history/<n>.json` and `latest.json`: what users' scripts read."""
+    history = root / "history"
+    history.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(p.stem) for p in history.iterdir() if p.stem.isdigit()), default=0)
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (history / f"{number}.json").write_text(text)
+    (root / "latest.json").write_text(text)
 
 
 def _spans(config: Config) -> list[str]:
@@ -174,7 +184,9 @@ def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: s
     for name, value in inputs.items():
         artifacts = value if isinstance(value, list) else [value] if value else []
         facts["inputs"][name] = [artifact.fingerprint for artifact in artifacts]
-    facts["sources"] = {name: hashes.of(params[name], span) for name in sorted(stage.sources) if params[name]}
+    facts["sources"] = {
+        name: hashes.of(params[name], span, f"{stage.name}.{name}") for name in sorted(stage.sources) if params[name]
+    }
     if stage.tensorflow:
         facts["libraries"] = {name: ".".join(installed(name).split(".")[:2]) for name in ("tensorflow", "keras")}
     return facts

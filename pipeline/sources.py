@@ -23,13 +23,16 @@ class SourceHashes:
             self.known = {}
         self.changed = False
 
-    def of(self, value: str | dict[str, str], span: str) -> Any:
-        """Hashes of every file that a path pattern (or a table of them) matches, with what the paths tell."""
+    def of(self, value: str | dict[str, str], span: str, where: str) -> Any:
+        """Hashes of every file that a path pattern (or a table of them) matches, with what the paths tell.
+
+        where: the key that names them, for the message when none matches.
+        """
         if isinstance(value, dict):
-            return {name: self.of(pattern, span) for name, pattern in value.items()}
+            return {name: self.of(pattern, span, where) for name, pattern in value.items()}
         if value.startswith(REMOTE_TABLES):
             return value
-        return [[file.captures, self._hash(file.path)] for file in find_files(value, span)]
+        return [[file.captures, self._hash(file.path)] for file in find_files(value, span, where)]
 
     def _hash(self, path: str) -> str:
         stat = epath.Path(path).stat()

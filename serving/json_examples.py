@@ -30,7 +30,7 @@ def parse_examples(body: bytes) -> ExamplesBody:
     """Reads a classify or regress body. Raises ServingError with TensorFlow Serving's text."""
     try:
         parsed = _examples(read(body))
-    except (UnicodeEncodeError, OverflowError):  # what Python's parser lets through and RapidJSON does not
+    except OverflowError:  # a whole number of 400 digits, which Python's parser lets through
         return _examples(read_exactly(body))
     if any(infinity in example for example in parsed.examples for infinity in INFINITIES):
         read_exactly(body)  # refuses 1e999, which Python's parser reads as infinity

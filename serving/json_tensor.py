@@ -16,7 +16,7 @@ from serving.errors import ServingError
 from serving.json_text import invalid, read, read_exactly, show
 from serving.json_values import BOOL, LARGEST, NUMPY, STRING, WHOLE, convert, dtype_name, is_base64, is_object
 
-MAX_RANK = 64  # NumPy's
+MAX_RANK = 32  # an array of strings with more axes crashes TensorFlow: NumPy has no iterator for it
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def parse_predict(body: bytes, inputs_of: Callable[[str], Mapping[str, Any]]) ->
     """
     try:
         parsed = _predict(read(body), inputs_of)
-    except (UnicodeEncodeError, OverflowError):  # half a surrogate pair, a number of 400 digits: Python lets them pass
+    except OverflowError:  # a whole number of 400 digits, which Python's parser lets through
         return _predict(read_exactly(body), inputs_of)
     if any(array.dtype.kind == "f" and np.isinf(array).any() for array in parsed.inputs.values()):
         read_exactly(body)  # refuses 1e999, which Python's parser reads as infinity
@@ -173,7 +173,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _at_once(values: list[Any], shape: tuple[int, ...], dtype: int) -> np.ndarray | None:
-    """Values of one shape as one flat array, or None where only the walk can tell what is wrong, or that it is right."""
+    """Values of one shape as one flat array; None where only the walk can tell what is wrong, or that it is right."""
     for size in shape:
         if any(type(value) is not list or len(value) != size for value in values):
             return None

@@ -19,6 +19,9 @@ SPACE = re.compile(rb"[ \n\r\t]*")
 PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
 NUMBER = re.compile(rb"-?(?:0|[1-9]\d*)(\.\d*)?([eE][+-]?\d*)?")
 CONSTANT = re.compile(rb"(-?)(?:NaN|Inf(?:inity|(?!i)))")
+LONE = re.compile(  # half of a surrogate pair, which Python's parser lets through
+    rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
+)
 HEX = re.compile(rb"[0-9a-fA-F]{4}")
 LITERALS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"false", False)}
 ESCAPES = dict(zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True))
@@ -37,9 +40,11 @@ def read(body: bytes) -> Any:
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     try:
-        return json.loads(body.decode())
+        if b"\\u" not in body or not LONE.search(body):
+            return json.loads(body.decode())
     except (ValueError, RecursionError):
-        return read_exactly(body)
+        pass
+    return read_exactly(body)
 
 
 def read_exactly(body: bytes) -> Any:

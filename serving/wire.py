@@ -15,7 +15,7 @@ from tensorflow.core.framework import types_pb2
 from serving.errors import ServingError
 from serving.spec import ModelSpec
 
-MAX_RANK = 64  # NumPy's
+MAX_RANK = 32  # an array of strings with more axes crashes TensorFlow: NumPy has no iterator for it
 STRING_BYTES = 24  # of one tstring in a tensor
 
 # dtype: (type of its values in the message, their field).

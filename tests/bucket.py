@@ -46,6 +46,9 @@ class Bucket:
     def glob(self, path: Any) -> list[str]:
         return [found.replace(f"{self.root}/", "gs://", 1) for found in self.files.glob(self.file(path))]
 
+    def copy(self, path: Any, dst: Any, overwrite: bool = False) -> None:
+        self.files.copy(self.file(path), self.file(dst), overwrite=overwrite)
+
     def rename(self, path: Any, dst: Any) -> None:
         raise PermissionError(f"{path}: an object cannot be renamed")
 

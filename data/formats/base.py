@@ -6,11 +6,13 @@ out, so it must be readable on its own and small enough to hold in memory a batc
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
+
+from data.formats.whole import ArrowRows, Rows
 
 BLOCK_BYTES = 8 << 20  # measured: smaller blocks cost more CPU a row, larger ones memory and even shares of the work
 BATCH_ROWS = 8192
@@ -63,6 +65,11 @@ class Batch(NamedTuple):
     rejects: list[Reject]
     paths: Sequence[str]
 
+    def part(self, start: int, rows: int) -> "Batch":
+        """At most `rows` rows from `start`; the rejects are in the first part."""
+        places = slice(start, start + rows)
+        return Batch(self.table[places], self.lines[places], [] if start else self.rejects, self.paths[places])
+
 
 class Format(BaseModel):
     """A data format; its fields are the format's options in `[example_gen]`."""
@@ -92,11 +99,11 @@ class Format(BaseModel):
         for in the wanted columns only.
         """
 
-    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
-        """As `read`, with each row as it was: all its keys, values of their own types where a format has types."""
+    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, Rows]]:
+        """As `read`, with the rows as they were. The batch may have other columns than those asked for."""
         every = dict.fromkeys((*(block.columns or self.columns(block.path)), *columns))
         for batch in self.read(block, tuple(every)):
-            yield batch, batch.table.to_pylist()
+            yield batch, ArrowRows(batch.table)
 
     @abstractmethod
     def columns(self, path: str) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import numpy as np
 from data.formats import files
 from data.formats.base import Batch, Block
 from data.formats.lines import LineFormat, read_lines, without_bom
-from data.formats.rows import check_columns, from_values, rejected
+from data.formats.rows import check_columns, from_values, only_rejects, rejected
+from data.formats.whole import JsonRows, Rows
 
 HEAD_ROWS = 1000
 
@@ -66,17 +67,17 @@ class Jsonl(LineFormat):
         )
         return batch, len(lines)
 
-    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
-        """Nested objects, numbers and keys that only some rows have stay as they are; each row is decoded twice."""
-        lines = self._numbered_lines(block)
-        for batch in self.read(block, columns):
-            yield batch, [json.loads(next(line for n, line in lines if n == number)) for number in batch.lines]
-
-    def _numbered_lines(self, block: Block) -> Iterator[tuple[int, str]]:
+    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, Rows]]:
+        self.check(block, columns)
         number = block.line
         for lines, problem in read_lines(block, self.encoding):
-            yield from () if problem else enumerate(lines, number)
-            number += 1 if problem else len(lines)
+            if problem:
+                yield only_rejects(columns, [rejected(block.path, number, problem, "".join(lines))]), JsonRows([])
+                number += 1
+            else:
+                batch, used = self.parse(block, number, lines, columns, final=True)
+                yield batch, JsonRows([lines[line - number] for line in batch.lines.tolist()])
+                number += used
 
     def _head(self, path: str) -> Iterator[dict[str, Any]]:
         lines = io.BytesIO(without_bom(files.read_head(path), self.encoding))

@@ -159,9 +159,7 @@ def _whole_lines(block: Block) -> Iterator[tuple[bytes, str]]:
 def _slices(batch: Batch) -> Iterator[Batch]:
     """A batch is longer than BATCH_ROWS only where a quote stayed open over many lines."""
     for at in range(0, max(1, len(batch.lines)), BATCH_ROWS):
-        part = slice(at, at + BATCH_ROWS)
-        rejects = [] if at else batch.rejects
-        yield Batch(batch.table[part], batch.lines[part], rejects, batch.paths[part])
+        yield batch.part(at, BATCH_ROWS)
 
 
 def _last_filled(buffer: bytes, end: int) -> int:

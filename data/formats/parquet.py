@@ -1,7 +1,6 @@
 """Parquet: columns of any type that can be written as text, row groups read on their own."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +9,9 @@ import pyarrow.parquet as pq
 
 from data.errors import DataError
 from data.formats import files
-from data.formats.base import BATCH_ROWS, BLOCK_BYTES, Batch, Block, Format
+from data.formats.base import BATCH_ROWS, BLOCK_BYTES, Batch, Block, Format, Reject
 from data.formats.rows import check_columns, from_arrow, only_rejects, rejected, text_type
+from data.formats.whole import ArrowRows, Rows
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, *files.DAMAGE)
 
@@ -49,18 +49,16 @@ class Parquet(Format):
     def read(self, block: Block, columns: tuple[str, ...]) -> Iterator[Batch]:
         return (batch for batch, _ in self._read(block, columns, whole=False))
 
-    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
+    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, Rows]]:
         return self._read(block, columns, whole=True)
 
-    def _read(
-        self, block: Block, columns: tuple[str, ...], whole: bool
-    ) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
-        """Batches, and with `whole` their rows as Python values."""
+    def _read(self, block: Block, columns: tuple[str, ...], whole: bool) -> Iterator[tuple[Batch, Rows]]:
+        """Batches with their rows, which have the columns asked for only unless `whole`."""
         try:
             file = _open(block.path)
         except UNREADABLE as error:
             reason = f"not a Parquet file that can be read: {_first_line(error)}"
-            yield only_rejects(columns, [rejected(block.path, 0, reason)]), []
+            yield _only_rejects(columns, rejected(block.path, 0, reason))
             return
         with file:
             paths = [_resolve(block.path, file.schema_arrow, name) for name in columns]
@@ -70,11 +68,16 @@ class Parquet(Format):
                     arrays = [_column(rows, path) for path in paths]
                     lines = np.arange(line, line + len(rows), dtype=np.int64)
                     batch = from_arrow(block.path, columns, arrays, lines)
-                    yield batch, rows.take(pa.array(batch.lines - line)).to_pylist() if whole else []
+                    yield batch, ArrowRows(rows).take(batch.lines - line)
                     line += len(rows)
             except UNREADABLE as error:
                 reason = f"the rest of the row group cannot be read: {_first_line(error)}"
-                yield only_rejects(columns, [rejected(block.path, line, reason)]), []
+                yield _only_rejects(columns, rejected(block.path, line, reason))
+
+
+def _only_rejects(columns: tuple[str, ...], reject: Reject) -> tuple[Batch, Rows]:
+    batch = only_rejects(columns, [reject])
+    return batch, ArrowRows(batch.table)
 
 
 def _open(path: str) -> pq.ParquetFile:

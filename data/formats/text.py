@@ -1,15 +1,17 @@
 """Plain text: an example a line, or an example a file."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from data.formats import files
 from data.formats.base import BATCH_ROWS, BLOCK_BYTES, RECORD_BYTES, Batch, Block, Reject
 from data.formats.lines import TOO_LONG, LineFormat, without_bom
 from data.formats.rows import from_values, rejected
+from data.formats.whole import ArrowRows, Rows
 
 COLUMNS = ("text",)
 FILES_A_BLOCK = 1024
@@ -34,11 +36,11 @@ class Text(LineFormat):
     def read(self, block: Block, columns: tuple[str, ...]) -> Iterator[Batch]:
         return self._read_files(block, columns) if self.unit == "file" else super().read(block, columns)
 
-    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, list[dict[str, Any]]]]:
+    def read_whole(self, block: Block, columns: tuple[str, ...]) -> Iterator[tuple[Batch, Rows]]:
         """A text that is a file is known by its path, in a column called `file`."""
         for batch, rows in super().read_whole(block, columns):
-            named = zip(rows, batch.paths, strict=True)
-            yield batch, [{**row, "file": path} for row, path in named] if self.unit == "file" else rows
+            named = ArrowRows(batch.table.append_column("file", pa.array(batch.paths, pa.string())))
+            yield batch, named if self.unit == "file" else rows
 
     def parse(
         self, block: Block, first: int, lines: list[str], columns: tuple[str, ...], final: bool

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data.errors import ConfigError
+
 DESCRIPTION = "polisemia_tokenizer.json"  # not tokenizer.json, which is Hugging Face's
 
 
@@ -40,6 +42,7 @@ class Tokenizer(ABC):
     """
 
     kind: ClassVar[str]
+    whole_words: ClassVar[bool] = False  # tokens are words: `words` and `encode_words` are there
     vocabulary: Sequence[str]
     special: SpecialTokens
     options: Mapping[str, Any]
@@ -77,6 +80,22 @@ class Tokenizer(ABC):
 
         Returns three RaggedTensors <int32>[N, None]: ids, starts, ends (end exclusive).
         """
+
+    def words(self, texts):
+        """In-graph: tf.string [N] -> the normalised words that `graph` gives ids of, RaggedTensor <string>[N, None]."""
+        raise self._no_words()
+
+    def encode_words(self, texts: Sequence[str], max_tokens: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Bulk path of `words`: the UTF-8 bytes <uint8>[total] of each row's first `max_tokens` words, a space between
+        them and each cut to `width` bytes, and row splits <int64>[len(texts) + 1].
+        """
+        raise self._no_words()
+
+    def _no_words(self) -> ConfigError:
+        return ConfigError(
+            f"tokenizer_gen.kind: got '{self.kind}', whose tokens are not whole words; wanted 'words', since the "
+            "family reads the bytes of words"
+        )
 
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:

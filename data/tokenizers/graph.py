@@ -49,6 +49,10 @@ class GraphTokenizer(Tokenizer):
     def _tokenize_with_offsets(self, texts):
         """Normalized <string>[N] -> ids, and the bytes where tokens start and end: RaggedTensors <int32>[N, None]."""
 
+    def _words(self, texts):
+        """Normalized <string>[N] -> the words of `_tokenize`'s ids, RaggedTensor <string>[N, None]."""
+        raise self._no_words()
+
     @abstractmethod
     def _write(self, directory: epath.Path) -> None:
         """Writes the vocabulary in its published format."""
@@ -63,34 +67,48 @@ class GraphTokenizer(Tokenizer):
                     self._built = self._build()
             return self._built
 
-    @property
-    def _bulk(self) -> Callable:
+    def _bulk(
+        self, name: str, function: Callable, texts: Sequence[str], *numbers: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values [total] and row splits <int64> of what `function` gives for normalised texts, traced once by name."""
         import tensorflow as tf
-
-        def tokenize(texts):
-            ids = self._tokenize(self._normalize(texts))
-            return ids.flat_values, ids.row_lengths()
 
         with _BUILDING:
-            if "_traced" not in vars(self):
-                signature = [tf.TensorSpec([None], tf.string)]
-                self._traced = tf.function(tokenize, signature, autograph=False).get_concrete_function()
-            return self._traced
+            traced = vars(self).setdefault("_traced", {})
+            if name not in traced:
+                signature = [tf.TensorSpec([None], tf.string), *[tf.TensorSpec([], tf.int32)] * len(numbers)]
+                whole = tf.function(lambda texts, *rest: function(self._normalize(texts), *rest), signature, False)
+                traced[name] = whole.get_concrete_function()
+        starts = range(0, max(len(texts), 1), self.rows_per_call)
+        batches = (tf.constant(texts[i : i + self.rows_per_call], tf.string, name="texts") for i in starts)
+        found = [traced[name](batch, *map(tf.constant, numbers)) for batch in batches]
+        splits = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.concatenate([lengths.numpy() for _, lengths in found]), out=splits[1:])
+        return np.concatenate([values.numpy() for values, _ in found]), splits
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        return self._bulk("ids", self._ids, texts)
+
+    def _ids(self, texts):
+        ids = self._tokenize(texts)
+        return ids.flat_values, ids.row_lengths()
+
+    def encode_words(self, texts: Sequence[str], max_tokens: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._bulk("words", self._joined_words, texts, max_tokens, width)
+
+    def _joined_words(self, texts, max_tokens, width):
         import tensorflow as tf
 
-        tokenize = self._bulk
-        batches = (texts[i : i + self.rows_per_call] for i in range(0, len(texts), self.rows_per_call))
-        found = [tokenize(tf.constant(batch, tf.string)) for batch in batches]
-        ids = [values.numpy() for values, _ in found]
-        lengths = [lengths.numpy() for _, lengths in found]
-        splits = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.concatenate([*lengths, np.zeros(0, np.int64)]), out=splits[1:])
-        return np.concatenate([*ids, np.zeros(0, np.int32)]), splits
+        words = self._words(texts)[:, :max_tokens]
+        cut = words.with_values(tf.strings.substr(words.values, 0, width))
+        joined = tf.strings.reduce_join(cut, axis=1, separator=" ")
+        return tf.io.decode_raw(tf.strings.reduce_join(joined), tf.uint8), tf.strings.length(joined)
 
     def graph(self, texts):
         return self._tokenize(self._normalize(_valid(texts)))
+
+    def words(self, texts):
+        return self._words(self._normalize(_valid(texts)))
 
     def graph_with_offsets(self, texts):
         texts = _valid(texts)

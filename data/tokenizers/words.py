@@ -24,6 +24,7 @@ class Words(GraphTokenizer):
     """
 
     kind = "words"
+    whole_words = True
 
     @classmethod
     def count(
@@ -85,6 +86,9 @@ class Words(GraphTokenizer):
         return _separate(clean.normalize(texts), self.options["punctuation"])
 
     def _tokenize(self, texts):
+        return self._look_up(self._words(texts))
+
+    def _words(self, texts):
         import tensorflow as tf
 
         return self._kept(tf.strings.split(texts))[0]
@@ -92,14 +96,18 @@ class Words(GraphTokenizer):
     def _tokenize_with_offsets(self, texts):
         import tensorflow_text
 
-        return self._kept(*tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts))
+        words, *offsets = self._kept(*tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts))
+        return self._look_up(words), *offsets
+
+    def _look_up(self, words):
+        _, table = self._resources
+        return words.with_flat_values(table.lookup(words.flat_values))
 
     def _kept(self, words, *offsets):
-        """The ids of the words that are long enough, and what goes with each."""
+        """The words that are long enough, and what goes with each."""
         import tensorflow as tf
 
-        _, table = self._resources
-        every = words.with_flat_values(table.lookup(words.flat_values)), *offsets
+        every = words, *offsets
         if self.options["min_characters"] == 1:
             return every
         long = words.with_flat_values(_long(words.flat_values, self.options["min_characters"]))

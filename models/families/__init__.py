@@ -3,12 +3,17 @@
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
 from models.families.bert import Bert
+from models.families.fasttext import Fasttext
 from models.families.recurrent import Gru, Lstm, Rnn
 from models.families.transformer import Transformer
+from models.families.vectors import Glove, Word2vec
 
 FAMILIES: dict[str, type[Family]] = {
     "bag_of_words": BagOfWords,
     "tfidf": Tfidf,
+    "word2vec": Word2vec,
+    "glove": Glove,
+    "fasttext": Fasttext,
     "rnn": Rnn,
     "lstm": Lstm,
     "gru": Gru,

@@ -176,7 +176,7 @@ def _words(packed, vocabulary: Vocabulary):
     import tensorflow as tf
 
     word = packed["mask"]
-    for special in sorted(special for special in set(vocabulary[1:]) if special is not None):
+    for special in sorted(vocabulary.special):
         word &= packed["ids"] != special
     return tf.where(word, tf.cast(packed["ids"], tf.int64), -1)
 

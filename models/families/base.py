@@ -5,7 +5,7 @@ A family turns token ids into vectors and says what it offers; a task says what 
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -39,6 +39,12 @@ class Vocabulary(NamedTuple):
     start: int | None = None
     end: int | None = None
     mask: int | None = None
+    words: Sequence[str] = ()  # by id; for families that look words up elsewhere, or read their bytes
+
+    @property
+    def special(self) -> frozenset[int]:
+        """The ids that are no tokens of a text."""
+        return frozenset(i for i in (self.pad, self.unknown, self.start, self.end, self.mask) if i is not None)
 
 
 class Family(BaseModel):
@@ -51,6 +57,7 @@ class Family(BaseModel):
     recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` for training from scratch; see `defaults`
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
     special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
+    word_bytes: ClassVar[int] = 0  # above 0, packed has word_bytes <uint8>[B, T, word_bytes]: it reads whole words
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
     def defaults(self) -> dict[str, Any]:
@@ -61,8 +68,9 @@ class Family(BaseModel):
     def build(
         self, vocabulary: Vocabulary, max_tokens: int, n_outputs: int, adapted: "Mapping[str, np.ndarray]"
     ) -> "keras.layers.Layer":
-        """An encoder: called with {ids <int32>[B, T], mask <bool>[B, T], segment_ids <int32>[B, T]}
-        and `training`, it returns Encoded. T may be anything up to max_tokens.
+        """An encoder: called with {ids <int32>[B, T], mask <bool>[B, T], segment_ids <int32>[B, T]}, where it asks for
+        them {word_bytes <uint8>[B, T, word_bytes]} too, and `training`, it returns Encoded. T may be anything up to
+        max_tokens.
 
         adapted: what `adapt` gave; it sets the sizes of counted tables, so it is kept beside the weights.
         """

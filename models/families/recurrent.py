@@ -5,10 +5,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from data.errors import ConfigError
-from models.families.base import Encoded, Family
+from models.families.base import Encoded
+from models.families.word_vectors import WordVectors
 
 
-class Recurrent(Family):
+class Recurrent(WordVectors):
     """Layers of a cell, in one direction or both, and a pooling that gives one vector a text."""
 
     width: int = Field(128, ge=1, description="units of each layer and direction")
@@ -29,6 +30,7 @@ class Recurrent(Family):
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="between steps; above 0 it rules out cuDNN on GPUs")
 
     cell: ClassVar[str]  # class of models/layers.py
+    width_of_words: ClassVar[str] = "embedding"
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
@@ -48,7 +50,7 @@ class Recurrent(Family):
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from models.layers import Encoder, Pooling
 
-        parts = self._parts(vocabulary, directions=2 if self.bidirectional else 1)
+        parts = self._parts(vocabulary, 2 if self.bidirectional else 1, adapted)
         if self.pooling != "last":
             parts["pooling"] = Pooling(self.pooling)
         return Encoder(parts, self.encode, [[parts["embedding"]], *parts["layers"]])
@@ -59,17 +61,22 @@ class Recurrent(Family):
         from models.layers import Decoder
 
         assert not memory
+        if self.vectors:
+            raise ConfigError(
+                "trainer.family.vectors: got a file for a task that predicts the next token, which learns its word "
+                "vectors with the rest; drop vectors"
+            )
         if self.bidirectional and "bidirectional" in self.model_fields_set:
             raise ConfigError(
                 "trainer.family.bidirectional: got true for a task that predicts the next token, wanted false: "
                 "backwards the network would read what it is to predict"
             )
-        parts = self._parts(vocabulary, directions=1)
+        parts = self._parts(vocabulary, 1, {})
         if not self.tied_embeddings:
             parts["output"] = layers.Dense(vocabulary.size)
         return Decoder(parts, self, [[parts["embedding"]], *parts["layers"]])
 
-    def _parts(self, vocabulary, directions: int) -> dict[str, Any]:
+    def _parts(self, vocabulary, directions: int, adapted) -> dict[str, Any]:
         from keras import layers
 
         from models import layers as ours
@@ -77,7 +84,7 @@ class Recurrent(Family):
         cell = getattr(ours, self.cell)
         options = {"recurrent_dropout": self.recurrent_dropout, "return_sequences": True}
         return {
-            "embedding": layers.Embedding(vocabulary.size, self.embedding),
+            "embedding": self.embedding_layer(vocabulary, self.embedding, adapted),
             "dropout": layers.Dropout(self.dropout),
             "layers": [[cell(self.width, **options) for _ in range(directions)] for _ in range(self.layers)],
         }

@@ -1,7 +1,7 @@
 """What a task is: a frozen, Keras-free description of a question and of how its answers are judged."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from models.families.base import Encoded, Family
+    from models.signatures import Served
 
 
 class Task(BaseModel):
@@ -43,6 +44,15 @@ class Task(BaseModel):
     @abstractmethod
     def answer(self, logits: "tf.Tensor", labels: Sequence[str]) -> dict[str, "tf.Tensor"]:
         """What the exported signature answers, in the graph."""
+
+    def signatures(self, served: "Served") -> dict[str, Callable]:
+        """How the exported model can be asked: signatures by name, `serving_default` among them (`embed` is added).
+
+        A task that can be asked in another way says so here and nowhere else: `served.from_examples` gives TF
+        Serving's forms, `classify` (classes <string>[N, C], scores <float32>[N, C]) and `regress` (outputs
+        <float32>[N]). The export checks, golden requests and warm-up cover each that takes texts or Examples.
+        """
+        return {"serving_default": served.from_texts(self.answer)}
 
     @abstractmethod
     def metrics(self, logits: "np.ndarray", batch: Mapping[str, "np.ndarray"]) -> dict[str, float]:

@@ -67,6 +67,18 @@ class Classification(Task):
         best = tf.argmax(logits, axis=-1)
         return {"label": tf.gather(tf.constant(list(labels)), best), "scores": tf.nn.softmax(logits)}
 
+    def signatures(self, served):
+        return {**super().signatures(served), "classify": served.from_examples(self.classify)}
+
+    def classify(self, logits, labels: Sequence[str]):
+        """classes <string>[N, C] and scores <float32>[N, C], in the order of `labels` in every row."""
+        import tensorflow as tf
+
+        return {
+            "classes": tf.broadcast_to(tf.constant(list(labels)), tf.shape(logits)),
+            "scores": tf.nn.softmax(logits),
+        }
+
     def metrics(self, logits, batch):
         """accuracy, macro_f1, mcc and loss (cross-entropy in nats, not smoothed), weighted by `weight`."""
         from models import metrics

@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from components.artifacts import Examples, Model
+from components.golden import write_golden
 from components.saved_model import write_properties
 
 LABELS = ["bad", "good"]
@@ -30,14 +31,36 @@ class WordCounter(tf.Module):
         scores = self.extra(tf.nn.softmax(logits))
         return {"label": tf.gather(tf.constant(LABELS), tf.argmax(logits, axis=-1)), "scores": scores}
 
+    def embed(self, text):
+        """Lengths of the text and of each word, as a vector each."""
+        words = tf.strings.split(text)
+        by_word = tf.cast(tf.strings.length(words.to_tensor("")), tf.float32) / 10.0
+        return {
+            "length": tf.cast(words.row_lengths(), tf.int32),
+            "pooled": tf.cast(tf.strings.length(text), tf.float32)[:, None] / tf.constant([10.0, 1.0]),
+            "sequence": tf.ensure_shape(tf.stack([by_word, -by_word], axis=-1), [None, None, 2]),
+        }
 
-def save(path, inputs=("text",), **params):
-    """A SavedModel that reads `inputs`, with its properties inside."""
+    def classify(self, inputs):
+        features = {"text": tf.io.FixedLenFeature([], tf.string)}
+        return {"scores": self.answer(tf.io.parse_example(inputs, features)["text"])["scores"]}
+
+
+def save(path, inputs=("text",), texts=(), more=False, **params):
+    """A SavedModel that reads `inputs`, with its properties inside, and golden requests of `texts` where given.
+
+    more: signatures embed and classify, too.
+    """
     module = WordCounter(**params)
     specs = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
-    serve = tf.function(module.answer, input_signature=specs)
-    tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
+    signatures = {"serving_default": tf.function(module.answer, input_signature=specs)}
+    if more:
+        signatures["embed"] = tf.function(module.embed, input_signature=specs)
+        signatures["classify"] = tf.function(module.classify, input_signature=[tf.TensorSpec([None], tf.string)])
+    tf.saved_model.save(module, str(path), signatures=signatures)
     write_properties(path, {**PROPERTIES, "inputs": list(inputs)})
+    if texts:
+        write_golden(path, dict.fromkeys(inputs, texts))
     return path
 
 

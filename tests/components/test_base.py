@@ -82,7 +82,7 @@ def test_an_artifact_whose_outside_part_is_gone_is_made_again(tmp_path):
     outside.mkdir()
     artifact = Examples(tmp_path / "abc")
     artifact.clear()
-    artifact.properties["external"] = [str(outside)]
+    artifact.properties["external"] = [[str(outside)]]
     artifact.commit()
     assert Examples.load(artifact.path)
     outside.rmdir()

@@ -1,177 +1,167 @@
-"""A SavedModel asked as TF Serving would ask it, and as a Python without Keras would: each in a process of its own.
+"""What every exported model must do, whatever its family and task, in each runtime that may serve it."""
 
-    python -m tests.contracts.serving cpp < request.json     the C++ loader, through TensorFlow's C interface
-    python -m tests.contracts.serving python < request.json  tf.saved_model.load, with Keras out of reach
-
-The request is {"directory", "texts": {input: [text in base64]}, "feeds", "fetches"}; the answer {output: list}.
-"""
-
-import base64
-import ctypes
-import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+import tensorflow as tf
+from etils import epath
+
+from components.golden import compare_all, native_job, read_golden, request_of, signatures, write_golden
+from components.infra_validator import check_ops
+from components.native_session import from_json
+from components.warmup import read_warmup
+from data.tokenizers.base import Tokenizer
+from models.families.base import Family
+from models.signatures import export
+from tests.contracts import tiny
+
 ROOT = Path(__file__).parents[2]
-FLOAT, STRING, INT32, INT64 = 1, 7, 3, 9  # TF_DataType
-TSTRING_BYTES = 24  # sizeof(TF_TString)
+OLDEST = "2.18"
+NASTY = [
+    b"",
+    b" ",
+    b"good film",
+    b"\xff\xfe\x80 film",
+    b"good\0film \0",
+    b"good " * 209_715,
+    "¡película! 🎬 bad".encode(),
+]
+LOADERS = {
+    "cpp": "from components.native_session import main; main()",
+    "python": "from tests.contracts.without_keras import main; main()",
+}
 
 
-def ask(loader: str, directory: Path, texts: Mapping[str, list[bytes]]) -> dict[str, list]:
-    """Answers of `serving_default`, by output; `loader` is cpp or python. Fails with the process's own words."""
-    feeds, fetches = endpoints(directory)
-    request = {
-        "directory": str(directory),
-        "texts": {name: [base64.b64encode(text).decode() for text in rows] for name, rows in texts.items()},
-        "feeds": feeds,
-        "fetches": fetches,
-    }
-    command = [sys.executable, "-m", "tests.contracts.serving", loader]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def check_exported(
+    model, family: Family, task_name: str, directory: Path, pairs: bool, tokenizer: Tokenizer = tiny.WORDS
+) -> None:
+    """Exports a trained model and runs every check on it."""
+    labels = tiny.examples(task_name)[1]
+    export(model, family, tiny.task(task_name), tokenizer, labels, tiny.MAX_TOKENS, pairs, directory)
+    loaded = tf.saved_model.load(str(directory))  # the signatures alone do not keep the weights alive
+    texts = dict.fromkeys(("text", "text_pair")[: 1 + pairs], NASTY)
+    check_ops_and_weights(model, directory)
+    check_answer(loaded.signatures["serving_default"], model, task_name, pairs)
+    if "embed" in loaded.signatures:
+        check_embed(loaded.signatures["embed"], model, task_name)
+    for name, side in signatures(directory).items():
+        check_rows(loaded.signatures[name], request_of(name, side, texts)["inputs"])
+    write_golden(directory, texts)
+    for loader in LOADERS:
+        check_loader(directory, loader)
 
 
-def endpoints(directory: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Tensor names of the inputs and outputs of `serving_default`."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((Path(directory) / "saved_model.pb").read_bytes())
-    signature = saved.meta_graphs[0].signature_def["serving_default"]
-    return tuple({name: each.name for name, each in side.items()} for side in (signature.inputs, signature.outputs))
-
-
-def operations(directory: Path) -> set[str]:
-    """Names of all ops of a SavedModel, function bodies included."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((Path(directory) / "saved_model.pb").read_bytes())
-    graph = saved.meta_graphs[0].graph_def
-    bodies = {function.signature.name for function in graph.library.function}
-    nodes = [node for function in graph.library.function for node in function.node_def]
-    return {node.op for node in [*graph.node, *nodes]} - bodies
+def check_older_tensorflow(model, family: Family, task_name: str, directory: Path, packages: str) -> None:
+    """The C++ runtime of another TensorFlow, in the folder `packages`, answers the golden requests the same."""
+    labels = tiny.examples(task_name)[1]
+    export(model, family, tiny.task(task_name), tiny.WORDS, labels, tiny.MAX_TOKENS, False, directory)
+    write_golden(directory, {"text": NASTY})
+    check_loader(directory, "cpp", packages)
 
 
-def packages() -> Path:
-    return Path(importlib.util.find_spec("tensorflow").submodule_search_locations[0]).parent
+def check_ops_and_weights(model, directory: Path) -> None:
+    """No op that the oldest TF Serving lacks, or that a seed decides; each weight once, and nothing else."""
+    assert not [op for op in check_ops(epath.Path(directory), OLDEST) if "Random" in op]
+    stored = tf.train.list_variables(str(directory / "variables/variables"))
+    written = sorted(shape for name, shape in stored if "_CHECKPOINTABLE" not in name)
+    assert written == sorted(list(weight.shape) for weight in model.weights)
 
 
-def text_op_libraries() -> list[Path]:
-    """TF Text's ops, which TF Serving links."""
-    return sorted((packages() / "tensorflow_text/python").rglob("_*.so"))
-
-
-def with_python(request: dict) -> dict[str, list]:
-    sys.modules["keras"] = None  # importing it now fails
-    import tensorflow as tf
-
-    for path in text_op_libraries():
-        tf.load_op_library(str(path))
-    serve = tf.saved_model.load(request["directory"]).signatures["serving_default"]
-    answers = serve(**{name: tf.constant(rows, tf.string) for name, rows in decoded(request).items()})
-    values = {name: value.numpy().tolist() for name, value in answers.items()}
-    return {name: [v.decode() if isinstance(v, bytes) else v for v in rows] for name, rows in values.items()}
-
-
-def decoded(request: dict) -> dict[str, list[bytes]]:
-    return {name: [base64.b64decode(text) for text in rows] for name, rows in request["texts"].items()}
-
-
-class Output(ctypes.Structure):
-    """TF_Output."""
-
-    _fields_ = [("operation", ctypes.c_void_p), ("index", ctypes.c_int)]
-
-
-class Session:
-    """A SavedModel in TensorFlow's C++ runtime as TF Serving sets it up: TF Text's ops, no XLA."""
-
-    def __init__(self, directory: str):
-        base = packages() / "tensorflow"
-        ctypes.CDLL(str(base / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
-        self.tf = ctypes.CDLL(str(base / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
-        pointers = (
-            "NewStatus NewGraph NewSessionOptions LoadLibrary LoadSessionFromSavedModel AllocateTensor TensorData"
-        )
-        for name in f"{pointers} GraphOperationByName StringGetDataPointer".split():
-            getattr(self.tf, f"TF_{name}").restype = ctypes.c_void_p
-        for name in ("Dim", "StringGetSize", "TensorByteSize"):
-            getattr(self.tf, f"TF_{name}").restype = ctypes.c_int64
-        self.tf.TF_Message.restype = ctypes.c_char_p
-        self.tf._ZN10tensorflow21DisableXlaCompilationEv()
-        self.status = ctypes.c_void_p(self.tf.TF_NewStatus())
-        for path in text_op_libraries():
-            self.tf.TF_LoadLibrary(str(path).encode(), self.status)
-            self.check()
-        self.graph, options = ctypes.c_void_p(self.tf.TF_NewGraph()), ctypes.c_void_p(self.tf.TF_NewSessionOptions())
-        tags = (ctypes.c_char_p * 1)(b"serve")
-        session = self.tf.TF_LoadSessionFromSavedModel(
-            options, None, directory.encode(), tags, 1, self.graph, None, self.status
-        )
-        self.check()
-        self.session = ctypes.c_void_p(session)
-
-    def check(self):
-        if self.tf.TF_GetCode(self.status):
-            raise SystemExit(self.tf.TF_Message(self.status).decode())
-
-    def output(self, name: str) -> Output:
-        operation, index = name.split(":")
-        return Output(self.tf.TF_GraphOperationByName(self.graph, operation.encode()), int(index))
-
-    def strings(self, rows: list[bytes]) -> ctypes.c_void_p:
-        shape = (ctypes.c_int64 * 1)(len(rows))
-        tensor = ctypes.c_void_p(
-            self.tf.TF_AllocateTensor(STRING, shape, 1, ctypes.c_size_t(TSTRING_BYTES * len(rows)))
-        )
-        start = self.tf.TF_TensorData(tensor) if rows else 0
-        for place, text in enumerate(rows):
-            cell = ctypes.c_void_p(start + TSTRING_BYTES * place)
-            self.tf.TF_StringInit(cell)
-            self.tf.TF_StringCopy(cell, text, ctypes.c_size_t(len(text)))
-        return tensor
-
-    def run(self, feeds: dict[str, list[bytes]], fetches: list[str]) -> list[list]:
-        """feeds: texts by tensor name. Returns the fetched tensors as nested lists."""
-        inputs = (Output * len(feeds))(*map(self.output, feeds))
-        values = (ctypes.c_void_p * len(feeds))(*(self.strings(rows).value for rows in feeds.values()))
-        outputs, found = (Output * len(fetches))(*map(self.output, fetches)), (ctypes.c_void_p * len(fetches))()
-        self.tf.TF_SessionRun(
-            self.session, None, inputs, values, len(feeds), outputs, found, len(fetches), None, 0, None, self.status
-        )
-        self.check()
-        return [self.listed(ctypes.c_void_p(tensor)) for tensor in found]
-
-    def listed(self, tensor: ctypes.c_void_p) -> list:
-        kind, shape = self.tf.TF_TensorType(tensor), []
-        for axis in range(self.tf.TF_NumDims(tensor)):
-            shape.append(self.tf.TF_Dim(tensor, axis))
-        start, count = self.tf.TF_TensorData(tensor), 1
-        for size in shape:
-            count *= size
-        if kind == STRING:
-            flat = []
-            for place in range(count):
-                cell = ctypes.c_void_p(start + TSTRING_BYTES * place)
-                size = self.tf.TF_StringGetSize(cell)
-                flat.append(ctypes.string_at(self.tf.TF_StringGetDataPointer(cell), size).decode())
+def check_answer(serve, model, task_name: str, pairs: bool) -> None:
+    """`serving_default` answers what the model answers."""
+    examples, labels = tiny.examples(task_name, pairs)
+    fields = ("text", "text_pair")[: 1 + pairs]
+    answers = serve(**{field: tf.constant(examples.column(field).to_pylist()) for field in fields})
+    expected = tiny.task(task_name).answer(model(tiny.batch(task_name, 5, pairs)), labels)
+    assert set(answers) == set(expected)
+    for key, value in expected.items():
+        assert answers[key].dtype == value.dtype and answers[key].shape == value.shape
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(answers[key], value, atol=1e-5)
         else:
-            number = {FLOAT: ctypes.c_float, INT32: ctypes.c_int32, INT64: ctypes.c_int64}[kind]
-            flat = list((number * count).from_address(start)) if count else []
-        for size in reversed(shape[1:]):
-            flat = [flat[first : first + size] for first in range(0, len(flat), size)]
-        return flat
+            assert np.array_equal(answers[key], value)
 
 
-def with_cpp(request: dict) -> dict[str, list]:
-    feeds = {request["feeds"][name]: rows for name, rows in decoded(request).items()}
-    found = Session(request["directory"]).run(feeds, list(request["fetches"].values()))
-    assert "tensorflow" not in sys.modules
-    return dict(zip(request["fetches"], found, strict=True))
+def check_embed(embed, model, task_name: str) -> None:
+    """The vectors are the encoder's, one for each token of the text, with the place it was in."""
+    texts, batch = tiny.examples(task_name)[0].column("text").to_pylist(), tiny.batch(task_name, 9)
+    packed = model.pack(batch)
+    encoded, answer = model.encoder(packed), embed(text=tf.constant(texts))
+    assert ("pooled" in answer, "sequence" in answer) == (encoded.pooled is not None, encoded.sequence is not None)
+    if "pooled" in answer:
+        np.testing.assert_allclose(answer["pooled"], encoded.pooled, atol=1e-5)
+    if "sequence" in answer:
+        for row, length in enumerate(answer["length"]):
+            expected = encoded.sequence[row][of_text(packed, row)]
+            np.testing.assert_allclose(answer["sequence"][row, :length], expected, atol=1e-5)
+            assert not np.any(answer["sequence"][row, length:])
+        check_spans(embed, model)
 
 
-if __name__ == "__main__":
-    print(json.dumps({"cpp": with_cpp, "python": with_python}[sys.argv[1]](json.load(sys.stdin))))
+def check_spans(embed, model) -> None:
+    """Every token is where the offsets say, but for those that max_tokens cuts."""
+    texts = ["good film", "", "¡ película good", "bad " * 99]
+    answer = embed(text=tf.constant(texts))
+    ids = tiny.WORDS.graph(tf.constant(texts))[:, : tiny.MAX_TOKENS]
+    packed = model.pack({"ids": ids.to_tensor(), "length": tf.cast(ids.row_lengths(), tf.int32)})
+    for row, text in enumerate(texts):
+        spans = list(zip(answer["start"][row].numpy(), answer["end"][row].numpy(), strict=True))
+        length = int(answer["length"][row])
+        assert length == np.count_nonzero(of_text(packed, row))
+        assert [text[start:end] for start, end in spans[:length]] == text.split()[:length]
+        assert set(spans[length:]) <= {(-1, -1)}
+
+
+def of_text(packed: Mapping[str, tf.Tensor], row: int) -> np.ndarray:
+    """Which tokens packing did not add."""
+    added = [i for i in tiny.WORDS.special.ids if i != tiny.WORDS.special.unknown]
+    return packed["mask"][row].numpy() & ~np.isin(packed["ids"][row], added)
+
+
+def check_rows(signature, inputs: Mapping[str, list]) -> None:
+    """Any bytes get an answer, the same one alone as among others: nothing, invalid UTF-8, NUL, a megabyte of words."""
+    columns = {name: tf.constant(from_json(rows), tf.string) for name, rows in inputs.items()}
+    together = signature(**columns)
+    for row in range(len(NASTY)):
+        alone = signature(**{name: column[row : row + 1] for name, column in columns.items()})
+        check_row(alone, {name: value[row : row + 1] for name, value in together.items()})
+    none = signature(**{name: column[:0] for name, column in columns.items()})
+    assert all(value.shape[0] == 0 for value in none.values())
+
+
+def check_row(alone: Mapping[str, tf.Tensor], among: Mapping[str, tf.Tensor]) -> None:
+    """Answers along the tokens are as long as the longest row; what is behind a row's own is filling."""
+    for name, value in alone.items():
+        other = among[name][:, : value.shape[1]] if value.shape.rank > 1 else among[name]
+        if value.dtype.is_floating:
+            np.testing.assert_allclose(other, value, atol=1e-5, rtol=0, err_msg=name)
+        else:
+            assert np.array_equal(other, value), name
+
+
+def check_loader(directory: Path, loader: str, packages: str = "") -> None:
+    """The golden requests are answered as here: by TensorFlow's C++ runtime with XLA off, as in TF Serving, or by a
+    Python that cannot import Keras."""
+    golden = read_golden(directory)
+    job = native_job(directory, [each.request for each in golden], read_warmup(directory), packages=packages)
+    child = _child(loader, packages)
+    child.stdin.write(json.dumps(job) + "\n")
+    child.stdin.flush()
+    line = child.stdout.readline()
+    assert line, f"the {loader} loader ended with {child.wait()}"
+    answered = json.loads(line)
+    assert "answers" in answered, answered
+    compare_all(golden, answered["answers"], loader)
+
+
+@cache
+def _child(loader: str, packages: str) -> subprocess.Popen:
+    """One process a loader, for all models: it ends with this one. A runtime is loaded once, so one for each, too."""
+    command = [sys.executable, "-c", LOADERS[loader]]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, text=True, cwd=ROOT, **pipes)

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from models.build import adapt, build_model
-from models.signatures import export
 from tests.contracts import tiny
+from tests.contracts.serving import check_exported
 
 # Logits a model that knows the answers of a batch would give, by task.
 PERFECT = {"classification": lambda batch, outputs: 20.0 * np.eye(outputs, dtype=np.float32)[batch["class"]]}
@@ -21,7 +21,7 @@ def check_task(name: str, directory: Path) -> None:
     family = tiny.family(tiny.fitting(name)[0])
     for pairs in (False, True):
         check_learns(name, family, pairs)
-        check_signatures(name, family, pairs, directory / f"pairs-{pairs}")
+        check_exported(build(name, family, pairs), family, name, directory / f"pairs-{pairs}", pairs)
     check_metrics(name)
     check_labels(name)
 
@@ -73,22 +73,3 @@ def check_labels(name: str) -> None:
     field, answer = ANSWER[name]
     answered = task.answer(tf.constant(perfect), labels)[answer].numpy()
     assert [value.decode() for value in answered] == examples.column(field).to_pylist()
-
-
-def check_signatures(name: str, family, pairs: bool, directory: Path) -> None:
-    """The exported signature answers what the model answers, for the texts of the batch and of no row at all."""
-    model, task, (examples, labels) = build(name, family, pairs), tiny.task(name), tiny.examples(name, pairs)
-    export(model, family, task, tiny.WORDS, labels, tiny.MAX_TOKENS, pairs, directory)
-    serve = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    fields = ("text", "text_pair")[: 1 + pairs]
-    answers = serve(**{field: tf.constant(examples.column(field).to_pylist()) for field in fields})
-    expected = task.answer(model(tiny.batch(name, 5, pairs)), labels)
-    assert set(answers) == set(expected)
-    for key, value in expected.items():
-        assert answers[key].dtype == value.dtype and answers[key].shape == value.shape
-        if value.dtype.is_floating:
-            np.testing.assert_allclose(answers[key], value, atol=1e-6)
-        else:
-            assert np.array_equal(answers[key], value)
-    none = serve(**{field: tf.constant([], tf.string) for field in fields})
-    assert all(value.shape[0] == 0 for value in none.values())

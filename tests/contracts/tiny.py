@@ -5,9 +5,23 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_text
 
-from data.schema import IDS, IDS_PAIR, LABEL, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WEIGHT
-from data.tokenizers.base import SpecialTokens, Tokenizer
+from data.schema import (
+    IDS,
+    IDS_PAIR,
+    LABEL,
+    LENGTH,
+    LENGTH_PAIR,
+    TEXT,
+    TEXT_PAIR,
+    WEIGHT,
+    WORD_BYTES,
+    WORD_BYTES_PAIR,
+)
+from data.store import split_words
+from data.tokenizers.base import SpecialTokens
+from data.tokenizers.graph import GraphTokenizer
 from models.build import vocabulary_of
 from models.families import FAMILIES
 from models.families.base import Family
@@ -15,10 +29,14 @@ from models.tasks import TASKS
 from models.tasks.base import Task
 
 MAX_TOKENS = 16
+WIDTH = 64  # bytes of a word; families that read them may want fewer
 # A new family adds its smallest size here; without a line it is checked at its defaults.
 SIZES = {
     "bag_of_words": {"ngrams": (1, 2)},
     "tfidf": {"ngrams": (1, 3)},
+    "word2vec": {"width": 8},
+    "glove": {"width": 8, "pooling": "idf"},
+    "fasttext": {"width": 8, "buckets": 50},
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},
@@ -27,34 +45,38 @@ SIZES = {
 }
 
 
-class Words(Tokenizer):
+class Words(GraphTokenizer):
     """Words between spaces; five special tokens, then the words given."""
 
     kind = "tiny"
+    whole_words = True
 
     def __init__(self, words: str):
-        self.vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()]
-        self.special, self.options = SpecialTokens(0, 1, 2, 3, 4), {}
-        ids = tf.range(len(self.vocabulary))
-        initial = tf.lookup.KeyValueTensorInitializer(tf.constant(self.vocabulary), ids)
-        self.table = tf.lookup.StaticHashTable(initial, default_value=1)
+        super().__init__(
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()], SpecialTokens(0, 1, 2, 3, 4), {}
+        )
 
-    def graph(self, texts):
-        words = tf.strings.split(texts)
-        return words.with_values(self.table.lookup(words.values))
+    def _build(self):
+        initial = tf.lookup.KeyValueTensorInitializer(self.vocabulary, tf.range(len(self.vocabulary)))
+        return (tf.lookup.StaticHashTable(initial, default_value=1),)
 
-    def encode(self, texts):
-        ragged = self.graph(tf.constant(list(texts), tf.string, [len(texts)]))
-        return ragged.values.numpy(), ragged.row_splits.numpy()
+    def _words(self, texts):
+        return tf.strings.split(texts)
 
-    @property
-    def trackables(self):
-        return [self.table]
+    def _tokenize(self, texts):
+        (table,) = self._resources
+        words = self._words(texts)
+        return words.with_values(table.lookup(words.values))
+
+    def _tokenize_with_offsets(self, texts):
+        (table,) = self._resources
+        words, starts, ends = tensorflow_text.WhitespaceTokenizer().split_with_offsets(texts)
+        return words.with_values(table.lookup(words.values)), starts, ends
 
     def _not_here(self, *_, **__):
         raise NotImplementedError
 
-    count = learn = load = save = graph_with_offsets = decode = _not_here
+    count = learn = load = decode = _write = _not_here
 
 
 WORDS = Words("good bad film plot not very dull fun")
@@ -105,7 +127,11 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
         name: column.to_numpy(zero_copy_only=False) for name, column in task(task_name).encode(rows, labels).items()
     }
     made[WEIGHT] = np.ones(len(rows), np.float32)
-    for text, ids, count in ((TEXT, IDS, LENGTH), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR))[: 1 + pairs]:
+    names = (TEXT, IDS, LENGTH, WORD_BYTES), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
+    for text, ids, count, words in names[: 1 + pairs]:
+        kept = [row.encode() for row in rows.column(text).to_pylist()]
+        kept[-1] *= not empty
+        made[words] = split_words([np.frombuffer(row, np.uint8) for row in kept], length, WIDTH)
         flat, splits = WORDS.encode(rows.column(text).to_pylist())
         made[count] = np.diff(splits).astype(np.int32)
         made[count][-1] *= not empty
@@ -117,4 +143,5 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
 
 def padded(batch: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:
     """The same batch with `by` more tokens of padding."""
-    return {k: np.pad(v, [(0, 0), (0, by)]) if k in (IDS, IDS_PAIR) else v for k, v in batch.items()}
+    widened = {k: v for k, v in batch.items() if v.ndim > 1}
+    return {**batch, **{k: np.pad(v, [(0, 0), (0, by), (0, 0)][: v.ndim]) for k, v in widened.items()}}

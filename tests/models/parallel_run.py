@@ -33,13 +33,14 @@ RUNS = {
         "accumulate": 2,
         "ema": 0.3,
     },
+    "rows": {"optimizer": Optimizer(name="adam", learning_rate=0.05, clip_norm=0.1)},
 }
 SIZES = {"epochs": 2, "batch_tokens": 640, "max_tokens": 30, "buckets": 2, "steps_per_call": 3}
 
 
-def build():
+def build(by_rows: bool):
     """With a ladder of one layer, the word vectors, which join in in the second epoch."""
-    model = tiny.build()
+    model = tiny.build(by_rows=by_rows)
     model.encoder = SimpleNamespace(ladder=[[layer for layer in model.layers if "embedding" in layer.name]])
     return model
 
@@ -54,7 +55,7 @@ def main(name: str, directory: Path, output: str) -> None:
         training = Training(early_stopping=EarlyStopping(metric="accuracy"), **options, **SIZES)
         run = partial(
             train,
-            build,
+            partial(build, by_rows=kind == "rows"),
             tiny.Yes(),
             split["train"],
             split["valid"],

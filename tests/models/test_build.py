@@ -22,7 +22,7 @@ def test_a_model_is_built_with_all_its_variables():
 
 
 def test_a_tokenizer_tells_its_size_and_special_tokens():
-    assert vocabulary_of(tiny.WORDS) == Vocabulary(size=13, pad=0, unknown=1, start=2, end=3, mask=4)
+    assert vocabulary_of(tiny.WORDS) == Vocabulary(13, 0, 1, 2, 3, 4, tiny.WORDS.vocabulary)
 
 
 @pytest.mark.parametrize("pairs, least", [(False, 3), (True, 5)])

@@ -96,6 +96,16 @@ def test_a_resumed_run_equals_an_undisturbed_one_bit_for_bit(undisturbed, stores
     assert (tmp_path / "logs/history.csv").read_bytes() == (undisturbed[1] / "logs/history.csv").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["adam", "adagrad", "sgd"])
+def test_a_table_updated_by_rows_resumes_bit_for_bit(stores, tmp_path, name):
+    options = {"build": lambda: tiny.build(0.2, by_rows=True), "optimizer": Optimizer(name=name, learning_rate=0.02)}
+    whole = run(stores, tmp_path / "whole", **options)
+    with pytest.raises(Crash):
+        run(stores, tmp_path, callbacks=[CrashAfter(whole.steps // 2)], **options)
+    assert weights_of(run(stores, tmp_path, **options)) == weights_of(whole)
+    assert whole.history[2]["loss"] < whole.history[0]["loss"]
+
+
 def test_a_finished_run_is_not_run_again(undisturbed, stores):
     result, directory = undisturbed
     again = run(stores, directory, callbacks=[CrashAfter(0)], early_stopping=EarlyStopping(metric="accuracy"))
@@ -253,6 +263,9 @@ def test_the_step_compiles_with_xla(stores, tmp_path):
     compiled = run(stores, tmp_path / "xla", build=tiny.build, jit_compile=True, **short)
     for one, other in zip(plain.model.weights, compiled.model.weights, strict=True):
         assert one.numpy() == pytest.approx(other.numpy(), abs=1e-5)
+    rows = {**short, "build": lambda: tiny.build(by_rows=True)}
+    plain, compiled = (run(stores, tmp_path / f"rows-{jit}", jit_compile=jit, **rows) for jit in (False, True))
+    assert plain.model.weights[0].numpy() == pytest.approx(compiled.model.weights[0].numpy(), abs=1e-5)
 
 
 def test_mistakes_are_said_before_training(stores, tmp_path):

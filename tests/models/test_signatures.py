@@ -1,4 +1,4 @@
-"""Tests `models/signatures.py`: what is exported is small, answers any bytes, and loads where it will be served."""
+"""Tests `models/signatures.py`: what is exported is small, answers by several signatures, and in float32."""
 
 from pathlib import Path
 
@@ -9,83 +9,126 @@ import tensorflow as tf
 
 from data.tokenizers.wordpiece import WordPiece
 from models.build import build_model
-from models.families.base import Vocabulary
+from models.families import FAMILIES
+from models.families.base import Encoded, Vocabulary
 from models.families.bert import Bert
 from models.families.recurrent import Lstm
+from models.layers import TextModel
+from models.packing import pack
 from models.signatures import export
+from models.tasks import TASKS
+from models.tasks.base import Task
 from models.tasks.classification import Classification
 from tests.contracts import family as contract
 from tests.contracts import tiny
-from tests.contracts.serving import ask, operations
+from tests.contracts.serving import check_exported, check_older_tensorflow
 
 LABELS = ["no", "sí"]
-NASTY = [b"", b" ", b"good film", b"\xff\xfe\x80 film", b"good\0film \0", b"good " * 209_715, "¡película! 🎬".encode()]
 
 
-def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, tokenizer=tiny.WORDS, **params) -> Path:
+def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, tokenizer=tiny.WORDS, **params):
+    """The loaded model."""
     family = tiny.family(name, **params)
     model = model or contract.build(family, "classification", pairs)
     export(model, family, Classification(), tokenizer, LABELS, tiny.MAX_TOKENS, pairs, directory)
-    return directory
+    return tf.saved_model.load(str(directory))
 
 
-def serve(directory: Path, *texts):
-    signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    return signature(**dict(zip(("text", "text_pair"), map(tf.constant, texts), strict=False)))
+def pieces(vocabulary: list[str]) -> WordPiece:
+    """A tokenizer with TF Text's ops."""
+    return WordPiece(vocabulary, tiny.WORDS.special, {"lowercase": True, "strip_accents": False})
 
 
-@pytest.mark.parametrize("name", ["tfidf", "lstm", "bert"])
-def test_rows_of_a_mixed_batch_answer_as_they_do_alone(name, tmp_path):
-    """Any bytes get an answer: nothing, invalid UTF-8, NUL, a megabyte of words."""
-    signature = tf.saved_model.load(str(save(tmp_path, name))).signatures["serving_default"]
-    together = signature(text=tf.constant(NASTY))
-    assert together["scores"].dtype == tf.float32 and together["label"].dtype == tf.string
-    np.testing.assert_allclose(tf.reduce_sum(together["scores"], axis=1), 1.0, rtol=1e-6)
-    for row, text in enumerate(NASTY):
-        alone = signature(text=tf.constant([text]))
-        np.testing.assert_allclose(alone["scores"][0], together["scores"][row], atol=1e-5)
-        assert alone["label"][0].numpy().decode() == LABELS[int(np.argmax(alone["scores"]))]
+def test_a_model_of_pairs_with_text_ops_and_dropout_between_steps_keeps_the_contract(tmp_path):
+    family, tokenizer = tiny.family("lstm", recurrent_dropout=0.3), pieces(tiny.WORDS.vocabulary)
+    check_exported(contract.build(family, "classification", True), family, "classification", tmp_path, True, tokenizer)
 
 
-class Width(keras.Model):
-    """Answers how wide the ids of its batch are, in place of logits."""
+def example(**texts: bytes) -> bytes:
+    made = tf.train.Example()
+    for name, text in texts.items():
+        made.features.feature[name].bytes_list.value.append(text)
+    return made.SerializeToString()
 
-    def call(self, batch, training=False):
-        rows, tokens = tf.unstack(tf.shape(batch["ids"]))
-        return tf.fill([rows, 1], tokens)
+
+def test_classify_answers_what_serving_default_does(tmp_path):
+    signatures = (loaded := save(tmp_path, "tfidf", pairs=True)).signatures
+    texts = {"text": [b"good film", b"", b"bad"], "text_pair": [b"fun", b"plot", b""]}
+    scores = signatures["serving_default"](**{name: tf.constant(column) for name, column in texts.items()})["scores"]
+    rows = [example(text=text, text_pair=pair) for text, pair in zip(*texts.values(), strict=True)]
+    found = signatures["classify"](inputs=tf.constant(rows))
+    np.testing.assert_allclose(found["scores"], scores, atol=1e-6)
+    assert [[label.decode() for label in row] for row in found["classes"].numpy()] == [LABELS] * 3
+    for broken, says in (
+        (example(text=b"good"), "text_pair .* is required"),
+        (b"good", "Could not parse example input"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=says):
+            loaded.signatures["classify"](inputs=tf.constant([broken]))
+
+
+def test_a_model_of_pairs_embeds_one_text(tmp_path):
+    model = contract.build(tiny.family("bert"), "classification", pairs=True)
+    loaded = save(tmp_path, "bert", pairs=True, model=model)
+    packed = pack({"ids": [[5, 7]], "length": [2]}, tiny.VOCABULARY, tiny.MAX_TOKENS, True)
+    pooled = loaded.signatures["embed"](text=tf.constant(["good film"]))["pooled"]
+    np.testing.assert_allclose(pooled, model.encoder(packed).pooled, atol=1e-6)
+
+
+def test_offsets_are_code_points_of_the_text_as_it_was_sent(tmp_path):
+    loaded = save(tmp_path, "bert", tokenizer=pieces([*tiny.WORDS.vocabulary[:-1], "##s"]))
+    text = "¡Ágil! 🎬 Good FILMS"
+    found = loaded.signatures["embed"](text=tf.constant([text, "bad"]))
+    assert found["length"].numpy().tolist() == [7, 1]
+    spans = np.stack([found["start"], found["end"]], axis=2)
+    assert [text[start:end] for start, end in spans[0]] == [
+        "¡",
+        "Ágil",
+        "!",
+        "🎬",
+        "Good",
+        "FILM",
+        "S",
+    ]
+    assert spans[1].tolist() == [[0, 3]] + [[-1, -1]] * 6
+
+
+class Width(keras.layers.Layer):
+    """An encoder whose vector of a text is how wide the ids are that it is given."""
+
+    def call(self, packed, training=False):
+        rows, tokens = tf.unstack(tf.shape(packed["ids"]))
+        return Encoded(None, tf.cast(tf.fill([rows, 1], tokens), tf.float32), (), packed["mask"])
 
 
 class Raw(Classification):
+    """Answers the logits."""
+
+    signatures = Task.signatures
+
     def answer(self, logits, labels):
         return {"width": logits}
 
 
 def test_rows_are_padded_to_the_longest_of_the_batch_and_cut_to_max_tokens(tmp_path):
     """Padding to max_tokens would double the time of a typical request; a long text must not widen all the others."""
-    export(Width(), tiny.family("lstm"), Raw(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
-    assert serve(tmp_path, ["good", "not very good", ""])["width"].numpy().tolist() == [[3]] * 3
-    assert serve(tmp_path, ["good " * 99, "bad"])["width"].numpy().tolist() == [[tiny.MAX_TOKENS]] * 2
-    assert serve(tmp_path, [""])["width"].numpy().tolist() == [[1]]
 
+    def no_packing(batch):
+        return {"ids": batch["ids"], "mask": batch["ids"] > 0}
 
-@pytest.mark.parametrize("loader", ["cpp", "python"])
-@pytest.mark.parametrize("name, pairs", [("bert", True), ("tfidf", False)])
-def test_it_answers_in_a_fresh_process(name, pairs, loader, tmp_path):
-    """In the C++ loader with XLA off, as in TF Serving, and in a Python that cannot import Keras."""
-    texts = [["Good film", "", "bad"], ["very dull!", "fun", "plot"]][: 1 + pairs]
-    options = {"lowercase": True, "strip_accents": False}
-    pieces = WordPiece(tiny.WORDS.vocabulary, tiny.WORDS.special, options)  # with TF Text's ops
-    expected = serve(save(tmp_path, name, pairs, tokenizer=pieces), *texts)
-    inputs = dict(zip(("text", "text_pair"), ([text.encode() for text in rows] for rows in texts), strict=False))
-    answers = ask(loader, tmp_path, inputs)
-    np.testing.assert_allclose(answers["scores"], expected["scores"], atol=1e-6)
-    assert [label.encode() for label in answers["label"]] == expected["label"].numpy().tolist()
+    model = TextModel(no_packing, Width(), Raw().unpack, keras.layers.Identity())
+    model({"ids": np.zeros([1, 1], np.int32), "length": np.ones(1, np.int32)})
+    export(model, tiny.family("lstm"), Raw(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
+    signatures = (loaded := tf.saved_model.load(str(tmp_path))).signatures
+    assert set(signatures) == {"serving_default", "embed"}
+    for signature, output in (("serving_default", "width"), ("embed", "pooled")):
 
+        def width(*texts, ask=loaded.signatures[signature], output=output):
+            return ask(text=tf.constant(texts))[output].numpy().ravel().tolist()
 
-@pytest.mark.parametrize("name", ["bag_of_words", "lstm", "bert"])
-def test_no_op_is_one_that_tf_serving_lacks(name, tmp_path):
-    found = operations(save(tmp_path, name, **({"recurrent_dropout": 0.3} if name == "lstm" else {})))
-    assert not [op for op in found if "PyFunc" in op or "Xla" in op or "Random" in op or op.startswith("TFText>")]
+        assert width("good film", "not very good", "") == [3] * 3
+        assert width("good " * 99, "bad") == [tiny.MAX_TOKENS] * 2
+        assert width("") == [1]
 
 
 def test_each_weight_is_written_once_and_nothing_else(tmp_path):
@@ -110,6 +153,16 @@ def test_a_model_of_mixed_precision_is_served_in_float32(policy, tmp_path):
     mixed.set_weights(plain.get_weights())
     batch = tiny.batch("classification", 5)
     before = mixed(batch).numpy()
-    answers = serve(save(tmp_path, "bert", model=mixed), tiny.examples("classification")[0].column("text").to_pylist())
+    texts = tiny.examples("classification")[0].column("text").to_pylist()
+    answers = save(tmp_path, "bert", model=mixed).signatures["serving_default"](text=tf.constant(texts))
     np.testing.assert_allclose(answers["scores"], tf.nn.softmax(plain(batch)), atol=1e-6)
     assert np.array_equal(mixed(batch), before) and not np.array_equal(before, plain(batch))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_name", TASKS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_it_answers_in_the_tensorflow_of_tf_serving(name, task_name, older_tensorflow, tmp_path):
+    if name in tiny.fitting(task_name):
+        family = tiny.family(name)
+        check_older_tensorflow(contract.build(family, task_name), family, task_name, tmp_path, older_tensorflow)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from data.store import Shards, TokenStore, ragged, write_shard
+from models.rows import Rows
 
 LABELS = ("no", "yes")
 
@@ -36,10 +37,15 @@ def store(directory, rows: int = 200, seed: int = 0, longest: int = 30) -> Token
     return TokenStore([Shards([path], LABELS)], LABELS)
 
 
-def build(dropout: float = 0.0, width: int = 8) -> keras.Model:
+def build(dropout: float = 0.0, width: int = 8, by_rows: bool = False) -> keras.Model:
+    """by_rows: the word vectors are a table that is updated row by row, of many more rows than there are ids."""
     ids = keras.Input((None,), dtype="int32", name="ids")
     length = keras.Input((), dtype="int32", name="length")
-    vectors = keras.layers.Embedding(10, width, mask_zero=True)(ids)
+    if by_rows:
+        vectors = Rows(np.random.default_rng(0).normal(0, 0.1, [50, width]).astype(np.float32))(ids)
+        vectors = vectors * keras.ops.cast(ids > 0, "float32")[:, :, None]
+    else:
+        vectors = keras.layers.Embedding(10, width, mask_zero=True)(ids)
     vectors = keras.layers.Dropout(dropout)(vectors)
     pooled = keras.layers.GlobalAveragePooling1D()(vectors)
     hidden = keras.layers.Dense(width, activation="tanh", kernel_regularizer=keras.regularizers.L2(1e-3))(pooled)

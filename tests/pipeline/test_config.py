@@ -16,7 +16,7 @@ def problems(raw: dict) -> list[str]:
 
 def test_a_small_config_is_enough_and_defaults_are_filled_in():
     config = check_config(GOOD)
-    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128}
+    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128, "word_bytes": 0}
     assert config.sections["trainer"]["family"] == {"name": "lstm"}
     assert config.sections["tokenizer_gen"]["kind"] == "words", "the family's own tokenizer"
     assert config.sections["bulk_inferrer"] == {}, "optional, and not asked for"

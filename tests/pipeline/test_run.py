@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from components.golden import read_golden, replay
+from components.warmup import read_warmup
 from data.errors import StageError
 from models.fine_tuning import FineTuning
 from pipeline.cli import main
@@ -45,6 +48,22 @@ def test_latest_json_is_what_scripts_read(home):
     assert (served["model"], served["version"]) == ("tiny", 1)
     assert (home / "tiny/served/tiny/1/saved_model.pb").exists()
     assert json.loads((home / "tiny/history/1.json").read_text()) == latest
+
+
+def test_the_served_model_carries_its_proof(home):
+    """Golden requests of rows that it was not trained on, and what a server is warmed up with."""
+    served = home / "tiny/served/tiny/1"
+    asked = {each.request["signature_name"]: each for each in reversed(read_golden(served))}
+    assert set(asked) == {"serving_default", "classify", "embed"}
+    test = {text for shard in (home / "tiny/example_gen").glob("*/test/*.parquet") for text in texts_of(shard)}
+    rows = asked["serving_default"].request["inputs"]["text"]
+    assert len(rows) == 8 and test >= set(rows)
+    assert [len(request["inputs"]["text"]) for request in read_warmup(served)[-3:]] == [1, 8, 32]
+    replay(served)
+
+
+def texts_of(shard: Path) -> list[str]:
+    return pq.read_table(shard).column("text").to_pylist()
 
 
 def test_counts_in_are_counts_kept_and_rejected(home):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  a case a line
 """REST's conformance cases, re-written from TensorFlow Serving's http_rest_api_handler_test.cc, json_tensor_test.cc,
 http_rest_api_util_test.cc and tensorflow_model_server_test.py, and put to a server over the wire.
 
@@ -10,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving.models import HALF, LABEL, TYPES, VERSION
+from tests.serving.conformance_models import HALF, LABEL, TYPES, VERSION
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,9 @@ EXAMPLES = [
     ("uint64", EXAMPLES_PATH, example(names=[20, 18446744073709551603]), Error(INVALID, "Only int64 is supported")),
     ("largest double", EXAMPLES_PATH, example(names=1.7976931348623157e308), Error(INVALID, "to float without loss of precision.")),
 ]  # fmt: skip
+
+
+CASES = [*HANDLER, *INPUTS, *WRONG_INPUTS, *OUTPUTS, *EXAMPLES]
 
 
 def text(body: Any) -> bytes | None:

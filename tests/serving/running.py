@@ -1,8 +1,10 @@
-"""Servers of ours on free ports, and the official client."""
+"""Servers of ours on free ports, the official client of gRPC, and one of REST."""
 
+import http.client
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import grpc
 import numpy as np
@@ -38,6 +40,29 @@ def running(**flags):
             yield server, client
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class Address:
+    """Of a server, ours or another."""
+
+    host: str
+    grpc_port: int
+    rest_port: int
+
+    def rest(self, method, path, body=None, headers=None):
+        """Status, headers and body of an answer."""
+        with closing(http.client.HTTPConnection(self.host, self.rest_port, timeout=SECONDS)) as connection:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+
+
+@contextmanager
+def running_rest(**flags):
+    """A server with these flags that answers REST too; gives its address."""
+    with running(rest_api_port=free_port(), **flags) as (server, _):
+        yield Address("127.0.0.1", server.options.port, server.options.rest_api_port)
 
 
 class Client:

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tests.serving.models import ECHOED, HALF, LABEL, TYPES, VERSION
+from tests.serving.conformance_models import ECHOED, HALF, LABEL, TYPES, VERSION
 from tests.serving.running import SECONDS, Client, floats, predict_request
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tests.serving.models import HALF, TYPES
+from tests.serving.conformance_models import HALF, TYPES
 from tests.serving.running import SECONDS, floats, predict_request, running
 
 PREDICTION, MODELS = "/tensorflow.serving.PredictionService/", "/tensorflow.serving.ModelService/"

@@ -4,20 +4,9 @@ import json
 
 import pytest
 
-from tests.serving.models import HALF, VERSION
-from tests.serving.rest_cases import (
-    EXAMPLES,
-    HANDLER,
-    INPUTS,
-    OUTPUTS,
-    PATHS,
-    WRONG_INPUTS,
-    Error,
-    Text,
-    text,
-)
+from tests.serving.conformance_models import HALF, VERSION
+from tests.serving.rest_cases import CASES, PATHS, Error, Text, text
 
-CASES = [*HANDLER, *INPUTS, *WRONG_INPUTS, *OUTPUTS, *EXAMPLES]
 FLOAT = {
     "dtype": "DT_FLOAT",
     "tensor_shape": {"dim": [{"size": "-1", "name": ""}, {"size": "1", "name": ""}], "unknown_rank": False},

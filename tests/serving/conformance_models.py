@@ -1,6 +1,6 @@
 """The models that the conformance cases speak of, and a server of them.
 
-    python -m tests.serving.models FOLDER     writes the models and FOLDER/models.config
+    python -m tests.serving.conformance_models FOLDER     writes the models and FOLDER/models.config
 
 so that the cases can be put to a real server: `tensorflow_model_server --model_config_file=FOLDER/models.config
 --allow_version_labels_for_unavailable_models ...`, then `pytest tests/serving --server HOST:GRPC_PORT:REST_PORT`.
@@ -19,7 +19,7 @@ ECHOED = {"int32": tf.int32, "int8": tf.int8, "uint8": tf.uint8, "int64": tf.int
 
 
 def half_plus_two(path: str) -> None:
-    """TensorFlow Serving's own test model: y = x / 2 + 2, y2 = x / 2 + 3, y3 = x2 / 2 + 3; x, x2, ys <float32>[B, 1]."""
+    """TensorFlow Serving's own test model: y = x/2 + 2, y2 = x/2 + 3, y3 = x2/2 + 3; all <float32>[B, 1]."""
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
         texts = v1.placeholder(tf.string, name="tf_example")
@@ -29,6 +29,8 @@ def half_plus_two(path: str) -> None:
         }
         parsed = tf.io.parse_example(texts, features)
         x, x2 = tf.identity(parsed["x"], "x"), tf.identity(parsed["x2"], "x2")
+        for tensor in (x, x2):
+            tensor.set_shape([None, 1])
         half, two, three = (
             v1.get_variable(name, initializer=v) for name, v in zip("abc", (0.5, 2.0, 3.0), strict=True)
         )

@@ -1,0 +1,179 @@
+"""fastText: a text is the mean of its words' vectors, those of their character n-grams and of n-grams of words.
+
+The classifier of Joulin et al. 2016 (a mean, and a linear head by the task) and the subword vectors of Bojanowski et
+al. 2017: words the vocabulary lacks are made of their characters. N-grams share `buckets` rows by their hash.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from data.errors import ConfigError
+from models.families.base import Encoded
+from models.families.word_vectors import WordVectors
+
+
+class Fasttext(WordVectors):
+    """Rows of words and of hashed n-grams, averaged (Joulin et al. 2016; Bojanowski et al. 2017)."""
+
+    width: int = Field(100, ge=1, description="width of the vectors, where no file gives it")
+    word_ngrams: int = Field(2, ge=1, le=8, description="longest n-gram of words")
+    characters: tuple[int, int] = Field(
+        (0, 0), description="shortest and longest n-gram of characters, of which unseen words are made; [0, 0] for none"
+    )
+    buckets: int = Field(200_000, ge=1, description="rows that all n-grams share by their hash")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="on the text's vector, and on the words' where tokens are tagged"
+    )
+
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 200_000}
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 10,
+        "batch_tokens": 2048,
+        "optimizer": {"name": "adam", "learning_rate": 5e-3, "schedule": "linear", "clip_norm": None},
+    }
+    word_bytes: ClassVar[int] = 64
+
+    @field_validator("characters")
+    @classmethod
+    def _rising(cls, characters: tuple[int, int]) -> tuple[int, int]:
+        if characters != (0, 0) and not 1 <= characters[0] <= characters[1]:
+            raise ValueError(
+                f"got {list(characters)}, wanted [shortest, longest] with 1 <= shortest <= longest, or [0, 0]"
+            )
+        return characters
+
+    @property
+    def refuses_tpu(self) -> str:  # type: ignore[override]
+        return "words have any number of character n-grams; set characters = [0, 0]" if self.characters[1] else ""
+
+    def adapt(self, batches, vocabulary):
+        """Of a file: vectors, found; of a fastText .bin also buckets <float32>[buckets, width]. Where words are cut:
+        characters <int32>[2], and the n-grams of the words of the vocabulary, ngrams <int32>[total] and splits
+        <int32>[size + 1]: none where the file's vectors have them in already.
+        """
+        adapted, subwords = self.load(vocabulary) if self.vectors else ({}, None)
+        if subwords is not None:
+            self._check(subwords)
+            empty = np.zeros(0, np.int32), np.zeros(vocabulary.size + 1, np.int32)
+            return {
+                **adapted,
+                "buckets": np.array(subwords.table),
+                "characters": np.array([subwords.shortest, subwords.longest], np.int32),
+                **dict(zip(("ngrams", "splits"), empty, strict=True)),
+            }
+        if not self.characters[1]:
+            return adapted
+        from data.ngrams import character_ngrams
+
+        words = [
+            b"" if i in vocabulary.special else w.encode()[: self.word_bytes] for i, w in enumerate(vocabulary.words)
+        ]
+        hashes, splits = character_ngrams(words, *self.characters)
+        sizes = np.where([word == b"" for word in words], 0, np.diff(splits))  # "<>" alone has n-grams too
+        hashes = hashes[np.repeat(sizes > 0, np.diff(splits))]
+        splits = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        ngrams = (hashes % np.uint32(self.buckets)).astype(np.int32)
+        return {**adapted, "characters": np.array(self.characters, np.int32), "ngrams": ngrams, "splits": splits}
+
+    def _check(self, subwords) -> None:
+        problems = [
+            f"trainer.family.{name}: {self.vectors} has n-grams of its own ({subwords.shortest} to {subwords.longest} "
+            f"characters, {len(subwords.table)} buckets); drop this key"
+            for name in ("characters", "buckets")
+            if name in self.model_fields_set
+        ]
+        if subwords.encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+            problems.append(
+                f"trainer.family.vectors_encoding: got '{subwords.encoding}' for a .bin with n-grams, which are hashed "
+                "from UTF-8 here; wanted a file in UTF-8, or its .vec, which has words only"
+            )
+        if self.frozen and self.word_ngrams > 1:
+            problems.append(
+                f"trainer.family.word_ngrams: got {self.word_ngrams} with frozen, and the n-gram rows of "
+                f"{self.vectors}, which they would share, are frozen too; set word_ngrams = 1"
+            )
+        if problems:
+            raise ConfigError(*problems)
+
+    def build(self, vocabulary, max_tokens, n_outputs, adapted):
+        import keras
+
+        from models.layers import Arrays, Encoder
+        from models.rows import Rows
+
+        words = self.start(vocabulary, self.width, adapted)
+        width = words.shape[1]
+        parts = {"words": Rows(words, trainable=not self.frozen), "dropout": keras.layers.Dropout(self.dropout)}
+        if "buckets" in adapted:
+            parts["buckets"] = Rows(adapted["buckets"], trainable=not self.frozen)
+        elif "characters" in adapted or self.word_ngrams > 1:
+            random = keras.random.uniform([self.buckets, width], -0.5 / width, 0.5 / width, "float32")
+            parts["buckets"] = Rows(keras.ops.convert_to_numpy(random))
+        if "characters" in adapted:
+            parts["cut"] = Arrays({name: adapted[name] for name in ("ngrams", "splits")})
+            parts["characters"] = tuple(adapted["characters"].tolist())
+        parts["special"] = sorted(vocabulary.special)
+        rows = [parts[name] for name in ("words", "buckets") if name in parts]
+        return Encoder(parts, self.encode, [rows])
+
+    def encode(self, parts, packed, training) -> Encoded:
+        """sequence: the mean of each word's rows, zeros for a word without any. pooled: the mean of all the rows of a
+        text, n-grams of words among them."""
+        import tensorflow as tf
+
+        from models.ngrams import word_ngrams
+
+        mask, words = packed["mask"], packed["word_bytes"]
+        known = mask & ~tf.reduce_any(packed["ids"][:, :, None] == tf.constant(parts["special"]), axis=2)
+        if "cut" in parts:
+            sums, counts = self._with_characters(parts, packed["ids"], known, words)
+        else:
+            counts = tf.cast(known, tf.float32)[:, :, None]
+            sums = parts["words"](packed["ids"]) * counts
+        sequence = tf.math.divide_no_nan(sums, counts)
+        total, count = tf.reduce_sum(sums, axis=1), tf.reduce_sum(counts, axis=1)
+        if self.word_ngrams > 1:
+            buckets = parts["buckets"].table.shape[0]
+            spelt = mask & (words[:, :, 0] > 0)
+            for bucket, inside in word_ngrams(words, spelt, self.word_ngrams, buckets):
+                there = tf.cast(inside, tf.float32)[:, :, None]
+                total += tf.reduce_sum(parts["buckets"](tf.where(inside, bucket, 0)) * there, axis=1)
+                count += tf.reduce_sum(there, axis=1)
+        pooled = tf.math.divide_no_nan(total, count)
+        dropped = [parts["dropout"](each, training=training) for each in (sequence, pooled)]
+        return Encoded(dropped[0], dropped[1], (sequence,), mask)
+
+    def _with_characters(self, parts, ids, known, words):
+        """For each token the sum of its rows <float32>[B, T, width] and their number <float32>[B, T, 1].
+
+        The n-grams of known words are looked up, once for each different word; unknown ones are cut here.
+        """
+        import tensorflow as tf
+
+        from models.ngrams import character_ngrams
+
+        rows, buckets = parts["buckets"], parts["buckets"].table.shape[0]
+        shape, flat = tf.shape(ids), tf.where(known, ids, 0)
+        different, place = tf.unique(tf.reshape(flat, [-1]))
+        starts, ends = (tf.gather(parts["cut"]["splits"], different + n) for n in (0, 1))
+        cut = tf.ragged.range(starts, ends)
+        looked_up = tf.gather(parts["cut"]["ngrams"], cut.values)
+        sums = tf.math.segment_sum(rows(looked_up), cut.value_rowids())
+        sums = tf.pad(sums, [[0, tf.size(different) - tf.shape(sums)[0]], [0, 0]]) + parts["words"](different)
+        counts = tf.cast(ends - starts + 1, tf.float32)[:, None]
+        here = tf.cast(tf.reshape(known, [-1]), tf.float32)[:, None]
+        sums, counts = tf.gather(sums, place) * here, tf.gather(counts, place) * here
+
+        unseen = tf.where(tf.reshape(~known & (words[:, :, 0] > 0), [-1]))
+        spelt = tf.gather_nd(tf.reshape(words, [-1, words.shape[2]]), unseen)
+        hashes, owners = character_ngrams(spelt, *parts["characters"])
+        bucket = tf.cast(tf.math.floormod(hashes, tf.constant(buckets, tf.uint32)), tf.int32)
+        owners = tf.gather(unseen[:, 0], owners)
+        cells = tf.size(ids, out_type=tf.int64)
+        sums += tf.math.unsorted_segment_sum(rows(bucket), owners, cells)
+        counts += tf.math.unsorted_segment_sum(tf.ones_like(owners, tf.float32), owners, cells)[:, None]
+        width = [shape[0], shape[1], -1]
+        return tf.reshape(sums, width), tf.reshape(counts, width)

@@ -1,0 +1,79 @@
+"""What families share whose word vectors may come from a file."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from data.errors import ConfigError
+from models.families.base import Family, Vocabulary
+
+
+class WordVectors(Family):
+    """Parameters for vectors from a file, and the table that a model starts with."""
+
+    vectors: str = Field(
+        "",
+        description="file of word vectors to start from: word2vec, GloVe or fastText, text, binary or gzipped; their "
+        "width is then the file's. Its content counts, not its path",
+    )
+    vectors_encoding: str = Field("utf-8", description="encoding of the words in that file")
+    frozen: bool = Field(False, description="leave the vectors as they were loaded")
+
+    width_of_words: ClassVar[str] = "width"  # the parameter that a file's width takes the place of
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "WordVectors":
+        if self.frozen and not self.vectors:
+            raise ValueError("got frozen without vectors, wanted a file of vectors to leave as they are")
+        if self.vectors and self.width_of_words in self.model_fields_set:
+            raise ValueError(f"got vectors and {self.width_of_words}; a file has its own width: keep one of them")
+        return self
+
+    def adapt(self, batches, vocabulary: Vocabulary) -> dict[str, np.ndarray]:
+        """vectors <float32>[size, width] and found <bool>[size], of the vocabulary's words, where a file is given.
+
+        Raises DataError when it cannot be read, ConfigError when it has none of the words.
+        """
+        return self.load(vocabulary)[0] if self.vectors else {}
+
+    def load(self, vocabulary: Vocabulary) -> tuple[dict[str, np.ndarray], Any]:
+        """As `adapt`, with the file's Subwords or None."""
+        from data.vectors import lookup
+
+        words = [word for i, word in enumerate(vocabulary.words) if i not in vocabulary.special]
+        ids = np.array([i for i in range(len(vocabulary.words)) if i not in vocabulary.special], np.int64)
+        read = lookup(self.vectors, words, self.vectors_encoding)
+        if not read.found.any():
+            raise ConfigError(
+                f"trainer.family.vectors: {self.vectors} has none of the tokenizer's {len(words)} words; wanted "
+                "vectors of whole words in the texts' language; look at tokenizer_gen.kind"
+            )
+        table, found = np.zeros([vocabulary.size, read.table.shape[1]], np.float32), np.zeros(vocabulary.size, bool)
+        table[ids], found[ids] = read.table, read.found
+        return {"vectors": table, "found": found}, read.subwords
+
+    def embedding_layer(self, vocabulary: Vocabulary, width: int, adapted):
+        """A Keras Embedding that starts with the file's vectors, or as Keras starts it."""
+        from keras import layers
+
+        if "vectors" not in adapted:
+            return layers.Embedding(vocabulary.size, width)
+        table = self.start(vocabulary, width, adapted)
+        initial = {"embeddings_initializer": lambda shape, dtype: table, "trainable": not self.frozen}
+        return layers.Embedding(*table.shape, **initial)
+
+    def start(self, vocabulary: Vocabulary, width: int, adapted) -> np.ndarray:
+        """Vectors <float32>[size, width] to start from: the file's, and small random ones for words it lacks.
+
+        Those of a file that stays as it is are zeros: nothing would be learned of them.
+        """
+        import keras
+
+        if "vectors" not in adapted:
+            random = keras.random.uniform([vocabulary.size, width], -0.5 / width, 0.5 / width, "float32")  # word2vec's
+            return keras.ops.convert_to_numpy(random)
+        table, found = adapted["vectors"], adapted["found"]
+        spread = 0.0 if self.frozen else float(table[found].std())
+        random = keras.ops.convert_to_numpy(keras.random.normal(table.shape, 0.0, spread, "float32"))
+        return np.where(found[:, None], table, random)
