@@ -38,7 +38,7 @@ def tokenizer_gen(
     from data.tokenizers import TOKENIZERS, from_files
 
     if files or preset:
-        made = from_files(files or _local(preset, tokenizer), **options)
+        made = from_files(files or _folder(preset), **options)
     else:
         counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
@@ -46,16 +46,13 @@ def tokenizer_gen(
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
 
 
-def _local(preset: str, tokenizer: TokenizerFiles) -> str:
-    """A folder with the tokenizer of a preset, which may be a name or a handle to fetch."""
+def _folder(preset: str) -> Any:
+    """Where the files of a preset are; a name or a handle is fetched."""
     from etils import epath
 
-    from models.hub import save_tokenizer
+    from models.hub import find_folder
 
-    if epath.Path(preset).exists():
-        return preset
-    save_tokenizer(preset, str(tokenizer.scratch / "preset"))
-    return str(tokenizer.scratch / "preset")
+    return preset if epath.Path(preset).exists() else find_folder(preset)
 
 
 def _count(

@@ -2,12 +2,19 @@
 
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
-from models.families.bert import Bert
+from models.families.bert import Albert, Bert, DistilBert, Roberta
+from models.families.gpt2 import Gpt2
 from models.families.recurrent import Lstm
+from models.families.t5 import T5
 
 FAMILIES: dict[str, type[Family]] = {
     "bag_of_words": BagOfWords,
     "tfidf": Tfidf,
     "lstm": Lstm,
     "bert": Bert,
+    "roberta": Roberta,
+    "distilbert": DistilBert,
+    "albert": Albert,
+    "gpt2": Gpt2,
+    "t5": T5,
 }
