@@ -3,11 +3,13 @@
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
 from models.families.bert import Bert
-from models.families.recurrent import Lstm
+from models.families.recurrent import Gru, Lstm, Rnn
 
 FAMILIES: dict[str, type[Family]] = {
     "bag_of_words": BagOfWords,
     "tfidf": Tfidf,
+    "rnn": Rnn,
     "lstm": Lstm,
+    "gru": Gru,
     "bert": Bert,
 }
