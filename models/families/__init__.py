@@ -4,6 +4,7 @@ from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
 from models.families.bert import Bert
 from models.families.recurrent import Gru, Lstm, Rnn
+from models.families.transformer import Transformer
 
 FAMILIES: dict[str, type[Family]] = {
     "bag_of_words": BagOfWords,
@@ -11,5 +12,6 @@ FAMILIES: dict[str, type[Family]] = {
     "rnn": Rnn,
     "lstm": Lstm,
     "gru": Gru,
+    "transformer": Transformer,
     "bert": Bert,
 }

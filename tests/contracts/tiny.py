@@ -22,6 +22,7 @@ SIZES = {
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},
+    "transformer": {"layers": 2, "width": 8, "heads": 2},
     "bert": {"layers": 2, "width": 8, "heads": 2},
 }
 
