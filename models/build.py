@@ -77,6 +77,9 @@ def build_model(
 ) -> "keras.Model":
     """A model called on a batch (data/schema.py) and `training`; it gives logits <float32>[B, n_outputs].
 
+    What the task needs decides what the family builds: its encoder and the task's head on it; or, for `causal` and
+    `encoder_decoder`, its decoder, whose own logits over the vocabulary are the head.
+
     max_tokens: the longest row the encoder reads, special tokens included.
     adapted: what `adapt` gave. Penalties, where the family has them, are in `model.losses`.
     Built under the current dtype policy and distribution strategy. Raises ConfigError when max_tokens leaves no room
@@ -98,12 +101,14 @@ def build_model(
             f"tokenizer_gen.kind: family '{name}' puts start and end tokens around a text and this tokenizer has none; "
             f"wanted one that does, such as '{family.default_tokenizer['kind']}'"
         )
-    model = TextModel(
-        partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens),
-        family.build(vocabulary, max_tokens, n_outputs, adapted or {}),
-        task.unpack,
-        task.head(family, n_outputs),
-    )
+    if {"causal", "encoder_decoder"} & task.needs:
+        encoder = family.build_decoder(vocabulary, max_tokens, memory="encoder_decoder" in task.needs)
+        head = encoder.logits
+    else:
+        encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
+        head = task.head(family, n_outputs)
+    packing = partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens)
+    model = TextModel(packing, encoder, task.unpack, head)
     one_token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
     model({**one_token, **({IDS_PAIR: one_token[IDS], LENGTH_PAIR: one_token[LENGTH]} if pairs else {})})
     return model

@@ -1,6 +1,7 @@
 """Keras layers that families share, and the model that joins packing, encoder and head."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,17 +28,62 @@ class Encoder(keras.layers.Layer):
     """A family's parts (a dict of layers) and the function `forward(parts, packed, training) -> Encoded` over them.
 
     The family writes the function next to its parameters; this class only gives Keras the variables.
+    ladder: the layers of each step from the input up, word vectors first; what is in none (pooling) counts as above
+      them all, with the head. Freezing and rates by layer go by it.
     """
 
-    def __init__(self, parts: dict, forward: Callable):
+    def __init__(self, parts: dict, forward: Callable, ladder: Sequence[Sequence[keras.layers.Layer]] = ()):
         super().__init__()
-        self.parts, self.forward = parts, forward
+        self.parts, self.forward, self.ladder = parts, forward, ladder
 
     def build(self, packed_shapes):
         """Nothing to do: the parts build themselves at the first call."""
 
     def call(self, packed: Mapping[str, tf.Tensor], training: bool = False):
         return self.forward(self.parts, packed, training)
+
+
+class Decoder(Encoder):
+    """Reads tokens from left to right, each vector knowing no later token, and scores the next one.
+
+    Like an encoder, it is called on {ids, mask, ...} and gives Encoded, without `pooled`; `logits` turns `sequence`
+    into scores. With a memory (encoder-decoder), ids and mask are the source's; the call also wants
+    target_ids <int32>[B, U] and target_mask <bool>[B, U], what the decoder is fed (start token first), and Encoded is
+    then of the target. Token by token, `init_state` and `step` give what a call gives at once.
+
+    family: has, next to its parameters, `decode(parts, packed, training) -> Encoded`, `logits(parts, hidden)`,
+      `init_state(parts, memory, mask, max_tokens)`, `step(parts, ids, state) -> (hidden <float>[B, width], state)`
+      and, with a memory, `encode(parts, packed, training) -> Encoded`.
+    """
+
+    def __init__(self, parts: dict, family: Any, ladder: Sequence[Sequence[keras.layers.Layer]] = ()):
+        super().__init__(parts, family.decode, ladder)
+        self.family = family
+
+    def encode(self, packed: Mapping[str, tf.Tensor], training: bool = False):
+        """Encoded of the source, whose `sequence` and `mask` `init_state` takes."""
+        return self.family.encode(self.parts, packed, training)
+
+    def logits(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Scores of the next token: <float>[..., width] -> <float32>[..., vocabulary]."""
+        return tf.cast(self.family.logits(self.parts, hidden), tf.float32)
+
+    def init_state(self, memory: tf.Tensor | None, mask: tf.Tensor, max_tokens: int):
+        """The state before the first token: a nest of tensors whose shapes never change, rows first, and scalars.
+
+        memory <float>[B, S, width], mask <bool>[B, S]: the source's. Without a memory only mask's B counts.
+        max_tokens: the most steps that will be taken.
+        """
+        return self.family.init_state(self.parts, memory, mask, max_tokens)
+
+    def step(self, ids: tf.Tensor, state):
+        """Reads ids <int32>[B], each row's next token -> (scores of the one after <float32>[B, vocabulary], state)."""
+        hidden, state = self.family.step(self.parts, ids, state)
+        return self.logits(hidden), state
+
+    def reorder(self, state, parents: tf.Tensor):
+        """The state whose row n is row parents[n] of this one; parents <int32>[any number], as beam search asks."""
+        return tf.nest.map_structure(lambda each: tf.gather(each, parents) if each.shape.rank else each, state)
 
 
 class Arrays(keras.layers.Layer):
@@ -61,19 +107,37 @@ class Arrays(keras.layers.Layer):
         return tf.convert_to_tensor(self.weight_of[name])
 
 
-class LSTM(keras.layers.LSTM):
-    """Keras's LSTM, drawing recurrent dropout masks in training only.
+class _TrainingMasks:
+    """Draws the masks of recurrent dropout in training only.
 
     Keras 3.15 draws them at every call: an evaluation would move the seed, and the seed would be in the SavedModel.
     """
 
-    def __init__(self, units: int, recurrent_dropout: float = 0.0, **options):
-        super().__init__(units, recurrent_dropout=recurrent_dropout, **options)
-        self.rate = recurrent_dropout
+    cell: keras.layers.Layer
+    recurrent_dropout: float  # the cell's
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.rate = self.recurrent_dropout
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         self.cell.recurrent_dropout = self.rate if training else 0.0
-        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        return super().call(sequences, initial_state=initial_state, mask=mask, training=training)  # type: ignore[misc]
+
+
+class RNN(_TrainingMasks, keras.layers.SimpleRNN):
+    """h = tanh(W x + U h + b) (Elman 1990)."""
+
+
+class LSTM(_TrainingMasks, keras.layers.LSTM):
+    """Gates f, i, o, candidate and cell (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
+
+    Without recurrent dropout Keras runs it in one cuDNN kernel on GPUs, as it does GRU.
+    """
+
+
+class GRU(_TrainingMasks, keras.layers.GRU):
+    """Gates z, r and candidate (Cho et al. 2014), r applied after the product with U: cuDNN's variant."""
 
 
 class Pooling(keras.layers.Layer):

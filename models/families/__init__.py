@@ -4,13 +4,17 @@ from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
 from models.families.bert import Albert, Bert, DistilBert, Roberta
 from models.families.gpt2 import Gpt2
-from models.families.recurrent import Lstm
+from models.families.recurrent import Gru, Lstm, Rnn
 from models.families.t5 import T5
+from models.families.transformer import Transformer
 
 FAMILIES: dict[str, type[Family]] = {
     "bag_of_words": BagOfWords,
     "tfidf": Tfidf,
+    "rnn": Rnn,
     "lstm": Lstm,
+    "gru": Gru,
+    "transformer": Transformer,
     "bert": Bert,
     "roberta": Roberta,
     "distilbert": DistilBert,

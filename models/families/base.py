@@ -67,6 +67,14 @@ class Family(BaseModel):
         adapted: what `adapt` gave; it sets the sizes of counted tables, so it is kept beside the weights.
         """
 
+    def build_decoder(self, vocabulary: Vocabulary, max_tokens: int, memory: bool) -> "keras.layers.Layer":
+        """What reads no later token, for the tasks that need `causal` or `encoder_decoder`: a models.layers.Decoder.
+
+        Other tasks get `build`, which may look both ways. max_tokens: the longest sequence, of source and target.
+        memory: also reads a source, `encoder_decoder`; without it the decoder stands alone, `causal`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
+
     def adapt(self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary) -> "dict[str, np.ndarray]":
         """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.
 

@@ -1,26 +1,35 @@
-"""LSTM over word vectors (Hochreiter and Schmidhuber 1997; both directions: Graves and Schmidhuber 2005)."""
+"""Recurrent networks over word vectors: one family a cell, alike in all else."""
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from data.errors import ConfigError
 from models.families.base import Encoded, Family
 
 
-class Lstm(Family):
-    """Layers of LSTM, in one direction or both, and a pooling that gives one vector a text."""
+class Recurrent(Family):
+    """Layers of a cell, in one direction or both, and a pooling that gives one vector a text."""
 
     width: int = Field(128, ge=1, description="units of each layer and direction")
-    layers: int = Field(1, ge=1, le=16, description="layers of LSTM, one on the other")
-    bidirectional: bool = Field(True, description="read in both directions; vectors are then 2 * width wide")
+    layers: int = Field(1, ge=1, le=16, description="recurrent layers, one on the other")
+    bidirectional: bool = Field(
+        True,
+        description="read in both directions; vectors are then 2 * width wide. Tasks that predict the next token read "
+        "forwards only",
+    )
     embedding: int = Field(128, ge=1, description="width of the word vectors")
+    tied_embeddings: bool = Field(
+        False, description="where the next token is predicted, score it with the word vectors; wants embedding = width"
+    )
     pooling: Literal["last", "max", "mean", "attention"] = Field(
         "max", description="vector of a text: last states, or its tokens' largest, mean or attention-weighted values"
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="on the word vectors, after each layer, on the text's vector")
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="between steps; above 0 it rules out cuDNN on GPUs")
 
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    cell: ClassVar[str]  # class of models/layers.py
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
@@ -28,45 +37,78 @@ class Lstm(Family):
         "optimizer": {"learning_rate": 2e-3, "schedule": "linear", "warmup": 0.1},
     }
 
+    @model_validator(mode="after")
+    def _one_width(self) -> "Recurrent":
+        if self.tied_embeddings and self.embedding != self.width:
+            raise ValueError(
+                f"got tied_embeddings with embedding {self.embedding} and width {self.width}, wanted equal"
+            )
+        return self
+
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
-        from keras import layers
+        from models.layers import Encoder, Pooling
 
-        from models.layers import LSTM, Encoder, Pooling
-
-        directions = 2 if self.bidirectional else 1
-        parts = {
-            "embedding": layers.Embedding(vocabulary.size, self.embedding),
-            "dropout": layers.Dropout(self.dropout),
-            "layers": [
-                [LSTM(self.width, self.recurrent_dropout, return_sequences=True) for _ in range(directions)]
-                for _ in range(self.layers)
-            ],
-        }
+        parts = self._parts(vocabulary, directions=2 if self.bidirectional else 1)
         if self.pooling != "last":
             parts["pooling"] = Pooling(self.pooling)
-        return Encoder(parts, self.encode)
+        return Encoder(parts, self.encode, [[parts["embedding"]], *parts["layers"]])
+
+    def build_decoder(self, vocabulary, max_tokens, memory):
+        from keras import layers
+
+        from models.layers import Decoder
+
+        assert not memory
+        if self.bidirectional and "bidirectional" in self.model_fields_set:
+            raise ConfigError(
+                "trainer.family.bidirectional: got true for a task that predicts the next token, wanted false: "
+                "backwards the network would read what it is to predict"
+            )
+        parts = self._parts(vocabulary, directions=1)
+        if not self.tied_embeddings:
+            parts["output"] = layers.Dense(vocabulary.size)
+        return Decoder(parts, self, [[parts["embedding"]], *parts["layers"]])
+
+    def _parts(self, vocabulary, directions: int) -> dict[str, Any]:
+        from keras import layers
+
+        from models import layers as ours
+
+        cell = getattr(ours, self.cell)
+        options = {"recurrent_dropout": self.recurrent_dropout, "return_sequences": True}
+        return {
+            "embedding": layers.Embedding(vocabulary.size, self.embedding),
+            "dropout": layers.Dropout(self.dropout),
+            "layers": [[cell(self.width, **options) for _ in range(directions)] for _ in range(self.layers)],
+        }
 
     def encode(self, parts, packed, training) -> Encoded:
-        """Vectors of the tokens and of the text.
+        """Vectors of the tokens and of the text."""
+        import tensorflow as tf
+
+        every, mask = self._every(parts, packed, training), packed["mask"]
+        length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        pooled = self._last(every[-1], length) if self.pooling == "last" else parts["pooling"](every[-1], mask)
+        return Encoded(every[-1], parts["dropout"](pooled, training=training), every, mask)
+
+    def _every(self, parts, packed, training) -> tuple:
+        """The vectors that each layer gives, word vectors first.
 
         Padding is at the right, so no step needs a mask: forwards it comes after every token, and backwards each row
         is turned round by its own length. What the layers write there is never read.
         """
         import tensorflow as tf
 
-        mask = packed["mask"]
-        length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        length = tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
         every = [parts["embedding"](packed["ids"])]
-        for layer in parts["layers"]:
+        for forwards, *backwards in parts["layers"]:
             inputs = parts["dropout"](every[-1], training=training)
-            states = [layer[0](inputs, training=training)]
-            if self.bidirectional:
-                backwards = layer[1](tf.reverse_sequence(inputs, length, seq_axis=1), training=training)
-                states.append(tf.reverse_sequence(backwards, length, seq_axis=1))
+            states = [forwards(inputs, training=training)]
+            for layer in backwards:
+                turned = layer(tf.reverse_sequence(inputs, length, seq_axis=1), training=training)
+                states.append(tf.reverse_sequence(turned, length, seq_axis=1))
             every.append(tf.concat(states, axis=2))
-        sequence = every[-1]
-        pooled = self._last(sequence, length) if self.pooling == "last" else parts["pooling"](sequence, mask)
-        return Encoded(sequence, parts["dropout"](pooled, training=training), tuple(every), mask)
+        return tuple(every)
 
     def _last(self, sequence, length):
         """The last state of each direction: at the last token forwards, at the first backwards; zeros for no token."""
@@ -75,3 +117,46 @@ class Lstm(Family):
         last = tf.gather(sequence, tf.maximum(length - 1, 0), batch_dims=1)
         states = tf.concat([last[:, : self.width], sequence[:, 0, self.width :]], axis=1)
         return tf.where(length[:, None] > 0, states, tf.zeros_like(states))
+
+    def decode(self, parts, packed, training) -> Encoded:
+        every = self._every(parts, packed, training)
+        return Encoded(parts["dropout"](every[-1], training=training), None, every, packed["mask"])
+
+    def logits(self, parts, hidden):
+        import tensorflow as tf
+
+        if not self.tied_embeddings:
+            return parts["output"](hidden)
+        return tf.einsum("...w,vw->...v", hidden, tf.cast(parts["embedding"].embeddings, hidden.dtype))
+
+    def init_state(self, parts, memory, mask, max_tokens):
+        """Each layer's states: h, and c where the cell has one; <float>[B, width]."""
+        import tensorflow as tf
+
+        rows = mask.shape[0] or tf.shape(mask)[0]
+        return [layer.cell.get_initial_state(rows) for (layer,) in parts["layers"]]
+
+    def step(self, parts, ids, state):
+        x, states = parts["embedding"](ids), []
+        for (layer,), before in zip(parts["layers"], state, strict=True):
+            x, after = layer.cell(x, before)
+            states.append(after)
+        return x, states
+
+
+class Rnn(Recurrent):
+    """Elman's simple recurrent network (Elman 1990); both directions: Schuster and Paliwal 1997."""
+
+    cell: ClassVar[str] = "RNN"
+
+
+class Lstm(Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; both directions: Graves and Schmidhuber 2005)."""
+
+    cell: ClassVar[str] = "LSTM"
+
+
+class Gru(Recurrent):
+    """Gated recurrent units (Cho et al. 2014), the reset gate after the product with the state, as cuDNN has it."""
+
+    cell: ClassVar[str] = "GRU"

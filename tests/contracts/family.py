@@ -10,6 +10,7 @@ from models.families.base import Family
 from models.packing import pack
 from models.tasks import TASKS
 from tests.contracts import tiny
+from tests.contracts.decoder import check_decoder
 
 LENGTHS = (5, 9)
 
@@ -24,8 +25,9 @@ def check_family(name: str, **params) -> None:
             check_saving(family, task_name)
             check_mixed_precision(family, task_name)
             check_compiles(family, task_name)
-    if "causal" in family.offers:
-        check_causal(family)
+    for offer, memory in (("causal", False), ("encoder_decoder", True)):
+        if offer in family.offers:
+            check_decoder(family, memory)
 
 
 def check_answers(family: Family, task_name: str, pairs: bool) -> None:
@@ -135,15 +137,3 @@ def check_compiles(family: Family, task_name: str) -> None:
 
 def without_dropout(family: Family) -> dict[str, float]:
     return {name: 0.0 for name in type(family).model_fields if "dropout" in name}
-
-
-def check_causal(family: Family) -> None:
-    """The vectors of the first tokens do not change with what comes after them."""
-    encoder = family.build(tiny.VOCABULARY, tiny.MAX_TOKENS, 2, {})
-    batch = {"ids": np.full([1, 6], 7, np.int32), "length": np.array([6], np.int32)}
-    other = {**batch, "ids": np.array([[7, 7, 7, 9, 6, 5]], np.int32)}
-    first, second = (
-        encoder(pack(rows, tiny.VOCABULARY, tiny.MAX_TOKENS, family.special_tokens)).sequence for rows in (batch, other)
-    )
-    np.testing.assert_allclose(first[:, :3], second[:, :3], atol=1e-6)
-    assert np.abs(first[:, 3:] - second[:, 3:]).max() > 1e-4

@@ -19,7 +19,10 @@ MAX_TOKENS = 16
 SIZES = {
     "bag_of_words": {"ngrams": (1, 2)},
     "tfidf": {"ngrams": (1, 3)},
+    "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
+    "gru": {"width": 8, "embedding": 8},
+    "transformer": {"layers": 2, "width": 8, "heads": 2},
     "bert": {"layers": 2, "width": 8, "heads": 2},
     "roberta": {"layers": 1, "width": 8, "heads": 2},
     "distilbert": {"layers": 1, "width": 8, "heads": 2},
@@ -74,6 +77,11 @@ def task(name: str) -> Task:
 def fitting(task_name: str) -> list[str]:
     """Names of the families that give what a task needs."""
     return [name for name, kind in FAMILIES.items() if TASKS[task_name].needs <= kind.offers]
+
+
+def offering(what: str) -> list[str]:
+    """Names of the families that offer something."""
+    return [name for name, kind in FAMILIES.items() if what in kind.offers]
 
 
 def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[str]]:

@@ -52,6 +52,29 @@ def test_what_families_count_sees_pairs_as_training_does():
     assert adapt(tiny.family("lstm"), [batch], tiny.VOCABULARY, 16) == {}
 
 
+class NextToken(Classification):
+    """The part of a language model's task that build_model reads."""
+
+    needs = frozenset({"causal"})
+
+    def unpack(self, encoded):
+        return encoded.sequence
+
+
+@pytest.mark.parametrize("name", tiny.offering("causal"))
+def test_a_task_that_needs_causal_gets_the_decoder_and_its_scores_of_the_vocabulary(name):
+    model = build_model(tiny.family(name), NextToken(), tiny.VOCABULARY, 16, 0, False)
+    ids = np.array([[5, 6, 7, 8]], np.int32)
+    logits = model({"ids": ids, "length": np.array([4], np.int32)})
+    assert logits.shape == (1, 4, tiny.VOCABULARY.size)
+    np.testing.assert_allclose(model({"ids": ids[:, :2], "length": np.array([2], np.int32)}), logits[:, :2], atol=1e-6)
+
+
+def test_reading_backwards_is_refused_where_the_next_token_is_predicted():
+    with pytest.raises(ConfigError, match="trainer.family.bidirectional: got true .* wanted false"):
+        build_model(tiny.family("lstm", bidirectional=True), NextToken(), tiny.VOCABULARY, 16, 0, False)
+
+
 def test_checking_a_config_loads_no_tensorflow():
     code = (
         "import sys; from models.build import check_fit; from models.families import FAMILIES\n"

@@ -9,7 +9,7 @@ from models.families import FAMILIES
 from models.families.bert import Bert
 from models.optimizer import Optimizer
 from tests.contracts import tiny
-from tests.contracts.family import build, check_answers, check_causal, check_family
+from tests.contracts.family import build, check_answers, check_family
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -24,12 +24,6 @@ def test_every_parameter_is_described_and_every_default_recommended():
         Optimizer(**family.recommended["optimizer"])
         assert family.default_tokenizer["kind"], name
     assert set(tiny.SIZES) == set(FAMILIES)
-
-
-def test_one_direction_is_causal_and_two_are_not():
-    check_causal(tiny.family("lstm", bidirectional=False, layers=2))
-    with pytest.raises(AssertionError):
-        check_causal(tiny.family("lstm"))
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "attention"])  # max is the default
