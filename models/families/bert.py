@@ -39,7 +39,7 @@ class _Masked(Pretrained):
             parts["pooling"] = pooled or keras.layers.Dense(
                 backbone.hidden_dim, activation=self.pooled_activation, name="pooled_dense"
             )
-        return Encoder(parts, self.encode)
+        return Encoder(parts, self.encode, self.ladder(backbone))
 
     def encode(self, parts, packed, training) -> Encoded:
         """KerasHub's layers called one by one, since its models return the last layer only."""
@@ -64,6 +64,11 @@ class _Masked(Pretrained):
         """The layers in the order they are called."""
         yield from backbone.transformer_layers
 
+    def ladder(self, backbone) -> list[list[Any]]:
+        """The layers of each step, from the embeddings up (models.layers.Encoder)."""
+        embeddings = [backbone.token_embedding, backbone.position_embedding, backbone.segment_embedding]
+        return [[*embeddings, backbone.embeddings_layer_norm], *([layer] for layer in self.calls(backbone))]
+
 
 class Bert(_Masked):
     """A transformer encoder with learned positions and segments."""
@@ -76,6 +81,9 @@ class _WithoutSegments(_Masked):
     def embed(self, backbone, packed, training):
         x = backbone.embeddings_layer_norm(backbone.embeddings(packed["ids"]))
         return backbone.embeddings_dropout(x, training=training)
+
+    def ladder(self, backbone):
+        return [[backbone.embeddings, backbone.embeddings_layer_norm], *([layer] for layer in self.calls(backbone))]
 
 
 class Roberta(_WithoutSegments):
@@ -125,3 +133,8 @@ class Albert(_Masked):
         for group in backbone.transformer_layers:
             for _ in range(backbone.num_layers // backbone.num_groups):
                 yield from group
+
+    def ladder(self, backbone):
+        """A layer that is called many times stands at one step."""
+        groups = [layer for group in backbone.transformer_layers for layer in group]
+        return [[*super().ladder(backbone)[0], backbone.embeddings_projection], groups]

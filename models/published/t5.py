@@ -40,11 +40,12 @@ def _feed_forward(config: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def _convert(backbone, config, tensors: Tensors) -> None:
-    """An encoder alone (T5EncoderModel) leaves the decoder as it was made."""
+    """An encoder alone (T5EncoderModel) leaves the decoder as it was made; `has_decoder` tells the family."""
     words = next((name for name in EMBEDDINGS if name in tensors), EMBEDDINGS[0])
     tensors.assign(backbone.token_embedding.embeddings, words)
     stacks = [("encoder", backbone.encoder_transformer_layers, backbone.encoder_layer_norm)]
-    if any(name.startswith("decoder.block.") for name in tensors):
+    backbone.has_decoder = any(name.startswith("decoder.block.") for name in tensors)
+    if backbone.has_decoder:
         stacks.append(("decoder", backbone.decoder_transformer_layers, backbone.decoder_layer_norm))
         if not backbone.tie_embedding_weights:
             tensors.assign(backbone.token_embedding.reverse_embeddings, "lm_head.weight", lambda array: array.T)

@@ -27,8 +27,8 @@ SIZES = {
     "roberta": {"layers": 1, "width": 8, "heads": 2},
     "distilbert": {"layers": 1, "width": 8, "heads": 2},
     "albert": {"layers": 2, "width": 8, "heads": 2, "embedding": 4},
-    "gpt2": {"layers": 2, "width": 8, "heads": 2},
-    "t5": {"layers": 2, "width": 8, "heads": 2},
+    "gpt2": {"layers": 1, "width": 8, "heads": 2},
+    "t5": {"layers": 1, "width": 8, "heads": 2},
 }
 
 
