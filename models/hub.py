@@ -149,7 +149,9 @@ def _from_kaggle(preset: str, handle: str, only_config: bool) -> Path:
             return Path(kagglehub.model_download(handle.removeprefix(KAGGLE), "config.json")).parent
         return Path(kagglehub.model_download(handle.removeprefix(KAGGLE)))
     except Exception as error:  # requests, kagglesdk and kagglehub each raise errors of their own
-        raise _not_found(preset, cached, f"https://www.kaggle.com/models/{handle.removeprefix(KAGGLE)}", error) from error
+        raise _not_found(
+            preset, cached, f"https://www.kaggle.com/models/{handle.removeprefix(KAGGLE)}", error
+        ) from error
 
 
 @cache

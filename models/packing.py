@@ -17,8 +17,6 @@ from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR
 from models.families.base import Vocabulary
 
 
-
-
 class Scheme(NamedTuple):
     """How many start tokens open a row, how many separators part a text from its pair, how many ends close it."""
 

@@ -1,5 +1,6 @@
 """T5 (Raffel et al. 2020) on KerasHub's backbone: of any size from scratch, or a pretrained preset."""
 
+import warnings
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -46,6 +47,11 @@ class T5(Pretrained):
             "use_gated_activation": gated,
             "tie_embedding_weights": not gated,
         }
+
+    def make_backbone(self, vocabulary, max_tokens):
+        with warnings.catch_warnings():  # about Keras's own masks, which are not used
+            warnings.filterwarnings("ignore", "Layer '.*_attention'.* was passed an input with a mask")
+            return super().make_backbone(vocabulary, max_tokens)
 
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         """The encoder's layers only: the decoder's would be weights that nothing uses."""
@@ -107,7 +113,9 @@ class T5(Pretrained):
 
         rows, layers = tf.shape(mask)[0], parts["decoder"]
         first = layers[0].self_attention
-        steps = tf.zeros([mask.shape[0] or rows, 2, max_tokens, first.num_heads, first.key_value_dim], first.compute_dtype)
+        steps = tf.zeros(
+            [mask.shape[0] or rows, 2, max_tokens, first.num_heads, first.key_value_dim], first.compute_dtype
+        )
         memories = [_keys_and_values(layer.cross_attention, memory) for layer in layers]
         return {"position": tf.constant(0), "layers": [steps for _ in layers], "memory": memories, "memory_mask": mask}
 
@@ -124,7 +132,9 @@ class T5(Pretrained):
         for layer, cache, memory in zip(layers, state["layers"], state["memory"], strict=True):
             new = _keys_and_values(layer.self_attention, layer.self_attention_layer_norm(x))
             caches.append(write_cache(cache, new, position))
-            x = _layer(layer, x, False, {"cache": caches[-1], "position_bias": bias}, {"cache": memory, "position_bias": seen})
+            x = _layer(
+                layer, x, False, {"cache": caches[-1], "position_bias": bias}, {"cache": memory, "position_bias": seen}
+            )
         return parts["decoder_norm"](x)[:, 0], {**state, "position": position + 1, "layers": caches}
 
 

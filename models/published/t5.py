@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from models.published.tensors import Architecture, Tensors, activation, refuse
 
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")  # one table, any name
@@ -10,6 +12,8 @@ BIAS = "SelfAttention.relative_attention_bias.weight"
 
 
 def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 1.0 has one table and scales the decoder's vectors before it; 1.1 does neither, and `transformers` 5
+    writes it as `scale_decoder_outputs = false`, whatever it says of ties."""
     refuse(
         config,
         relative_attention_num_buckets=32,
@@ -27,7 +31,7 @@ def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
         "activation": activation(function),
         "use_gated_activation": gated,
         "layer_norm_epsilon": config.get("layer_norm_epsilon", 1e-6),
-        "tie_embedding_weights": config.get("tie_word_embeddings", True),
+        "tie_embedding_weights": config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)),
     }
 
 
@@ -48,7 +52,8 @@ def _convert(backbone, config, tensors: Tensors) -> None:
     if backbone.has_decoder:
         stacks.append(("decoder", backbone.decoder_transformer_layers, backbone.decoder_layer_norm))
         if not backbone.tie_embedding_weights:
-            tensors.assign(backbone.token_embedding.reverse_embeddings, "lm_head.weight", lambda array: array.T)
+            output = "lm_head.weight" if "lm_head.weight" in tensors else words
+            tensors.assign(backbone.token_embedding.reverse_embeddings, output, np.transpose)
     for stack, layers, norm in stacks:
         tensors.assign(layers[0].self_attention.relative_attention_bias, f"{stack}.block.0.layer.0.{BIAS}")
         for n, layer in enumerate(layers):

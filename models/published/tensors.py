@@ -55,10 +55,12 @@ class Tensors(Mapping[str, np.ndarray]):
 
     def assign(self, variable: Any, name: str, change: Callable[[np.ndarray], np.ndarray] = lambda array: array):
         """Sets a variable to a tensor after `change`, in the variable's shape."""
-        array = change(self[name])
+        tensor = self[name]
+        array = change(tensor)
         if array.size != np.prod(variable.shape):
+            wanted = list(variable.shape)
             raise ConfigError(
-                f"{self.folder}: got '{name}' of shape {list(array.shape)}, wanted {list(variable.shape)} by config.json"
+                f"{self.folder}: got '{name}' of shape {list(tensor.shape)}, wanted {wanted} by config.json"
             )
         variable.assign(array.astype(np.float32).reshape(variable.shape))
 
@@ -91,7 +93,9 @@ def open_tensors(folder: Path, anchors: tuple[str, ...]) -> Iterator[Tensors]:
             try:
                 file = stack.enter_context(safe_open(path, framework="np"))
             except (SafetensorError, OSError) as error:
-                raise ConfigError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+                raise ConfigError(
+                    f"{path}: not a whole safetensors file ({error}); copy or download it again"
+                ) from error
             files |= dict.fromkeys(file.keys(), file)
         yield Tensors(folder, files, anchors)
 
