@@ -55,7 +55,9 @@ class Bert(Family):
         backbone = self._backbone(vocabulary, max_tokens)
         backbone.pooled_dense.trainable = self.pooling == "cls"  # no gradient would reach it
         parts = {"backbone": backbone, "mean": Pooling("mean"), "dropout": keras.layers.Dropout(self.dropout)}
-        return Encoder(parts, self.encode)
+        b = backbone
+        embeddings = [b.token_embedding, b.position_embedding, b.segment_embedding, b.embeddings_layer_norm]
+        return Encoder(parts, self.encode, [embeddings, *([layer] for layer in b.transformer_layers)])
 
     def _backbone(self, vocabulary, max_tokens):
         from keras_hub.models import BertBackbone
