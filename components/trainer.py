@@ -140,21 +140,18 @@ def trainer(
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
-    words = load_tokenizer(tokenizer.path)
-    pairs = stores["train"].pairs
+    words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
     arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
     training = Training(
-        epochs=plan["epochs"],
-        batch_tokens=plan["batch_tokens"],
+        **plan,  # and Pydantic makes the specs of the tables
         max_tokens=max_tokens,
         buckets=buckets,
-        optimizer=_optimizer(plan["optimizer"]),
-        fine_tuning=_fine_tuning(fine_tuning),
+        fine_tuning=fine_tuning,
         accumulate=accumulate,
         ema=ema,
-        early_stopping=_early_stopping(early_stopping) if early_stopping else None,
+        early_stopping=early_stopping or None,
         precision=precision,
         seed=seed,
         deterministic=deterministic,
