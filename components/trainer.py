@@ -48,6 +48,12 @@ def _early_stopping(value: dict[str, Any]) -> Any:
     return spec_of(EarlyStopping, value)
 
 
+def _fine_tuning(value: dict[str, Any]) -> Any:
+    from models.fine_tuning import FineTuning
+
+    return spec_of(FineTuning, value)
+
+
 def _checked(make: Any) -> AfterValidator:
     """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
     return AfterValidator(lambda value: (make(value), value)[1] if value else value)
@@ -84,6 +90,18 @@ def trainer(
     optimizer: Annotated[
         Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")
     ] = {},
+    fine_tuning: Annotated[
+        dict[str, Any],
+        _checked(_fine_tuning),
+        Field(description="table of which layers train, when, and how fast; see Fine-tuning below"),
+    ] = {},
+    accumulate: Annotated[
+        int, Field(gt=0, description="pieces of a batch whose gradients are added up one by one, to save memory")
+    ] = 1,
+    ema: Annotated[
+        float,
+        Field(ge=0, lt=1, description="decay of a running mean of the weights, which is then what is kept; 0: none"),
+    ] = 0.0,
     early_stopping: Annotated[
         dict[str, Any],
         _checked(_early_stopping),
@@ -122,18 +140,18 @@ def trainer(
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
-    words = load_tokenizer(tokenizer.path)
-    pairs = stores["train"].pairs
+    words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
     arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
     training = Training(
-        epochs=plan["epochs"],
-        batch_tokens=plan["batch_tokens"],
+        **plan,  # and Pydantic makes the specs of the tables
         max_tokens=max_tokens,
         buckets=buckets,
-        optimizer=_optimizer(plan["optimizer"]),
-        early_stopping=_early_stopping(early_stopping) if early_stopping else None,
+        fine_tuning=fine_tuning,
+        accumulate=accumulate,
+        ema=ema,
+        early_stopping=early_stopping or None,
         precision=precision,
         seed=seed,
         deterministic=deterministic,

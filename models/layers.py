@@ -87,7 +87,7 @@ class Decoder(Encoder):
 
 
 def write_cache(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
-    """The cache <float>[B, 2, steps, heads, width / heads] with one step's keys and values [B, 2, 1, ...] at `position`.
+    """The cache <float>[B, 2, steps, heads, width / heads] with a step's keys and values [B, 2, 1, ...] at `position`.
 
     A masked where, since Keras's slice_update asks for XLA, which servers may have switched off.
     """

@@ -19,10 +19,11 @@ import tensorflow as tf
 from data.batches import Call, Plan
 from data.errors import ConfigError, DataError, StageError, did_you_mean
 from data.store import TokenStore
+from models.averaging import Average
 from models.checkpoint import Checkpoints, sigterm
 from models.history import HistoryFiles
 from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
-from models.strategy import is_chief, local_replicas
+from models.strategy import check_workers, is_chief, local_replicas
 from models.tasks.base import Task
 from models.training import EarlyStopping, Precision, Training
 
@@ -80,7 +81,7 @@ def train(
             model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir), terminated
         )
         run.restore()
-        run.check_workers()
+        check_workers(strategy, run.at.steps)
         run.fit(callbacks, on_progress)
     return TrainResult(model, run.at.history, run.at.best_epoch or run.at.epoch, run.at.steps)
 
@@ -107,11 +108,14 @@ class _Run:
         self.checkpoints, self.saved, self.read = Checkpoints(directories[0]), time.monotonic(), time.monotonic()
         self.files = HistoryFiles(directories[1] if self.chief else None)
         self.total_steps = plan.steps * training.epochs
-        weights, loss_scaling = model.trainable_variables, training.precision == "mixed_float16"
-        self.optimizer = training.optimizer.build(weights, self.total_steps, loss_scaling)
+        self.trained = training.fine_tuning.trained(model)
+        loss_scaling, rates = training.precision == "mixed_float16", training.fine_tuning.rates(model)
+        self.optimizer = training.optimizer.build(self.trained, self.total_steps, loss_scaling, rates)
+        self.average = Average(self.trained, training.ema)
+        self.train_call, self.changed = None, 0
         static = training.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
-        shapes = None if static else any_shape(self.train_store, training.steps_per_call, strategy.num_replicas_in_sync)
-        self.train_call = train_function(model, task, self.optimizer, strategy, shapes, training.jit_compile)
+        steps, replicas = training.steps_per_call, strategy.num_replicas_in_sync
+        self.shapes = None if static else any_shape(self.train_store, steps, replicas)
         if self.valid_store is not None:
             here = local_replicas(strategy)
             self.valid_calls = _plan(self.valid_store, training, here).in_order()
@@ -129,6 +133,7 @@ class _Run:
             self.check_watched(self.training.early_stopping.metric)
         every.on_train_begin()
         while self.at.epoch < self.training.epochs and not self.at.stopped:
+            self.compile()
             every.on_epoch_begin(self.at.epoch)
             for call, batch in self.remaining():
                 if wants_batches:
@@ -145,7 +150,16 @@ class _Run:
         every.on_train_end()
         if self.best_weights:
             _assign(self.model.weights, self.best_weights)
+        else:
+            self.average.take()
         self.model.optimizer = None  # else it would be saved with the model
+
+    def compile(self) -> None:
+        """Makes the training function, anew where this epoch changes more weights than the one before."""
+        changed = self.training.fine_tuning.trained(self.model, self.at.epoch)
+        if len(changed) != self.changed:
+            parts = self.task, self.optimizer, self.average, self.strategy, self.shapes, self.training
+            self.train_call, self.changed = train_function(self.model, changed, *parts), len(changed)
 
     def remaining(self) -> Iterator[tuple[Call, dict[str, tf.Tensor]]]:
         """The calls of the epoch that are not done, each with its batches."""
@@ -179,15 +193,16 @@ class _Run:
 
     def end_epoch(self, callbacks: keras.callbacks.CallbackList) -> None:
         logs = {"loss": self.loss()}
-        if self.valid_store is not None:
-            measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls, self.strategy)
-            logs |= {f"val_{name}": value for name, value in measured.items()}
-        rate = self.rate()
-        self.at.epoch, self.at.call, self.totals = self.at.epoch + 1, 0, no_totals()
-        self.at.history.append({"epoch": self.at.epoch, "learning_rate": rate, **logs})
-        if self.training.early_stopping is not None:
-            self.watch(self.training.early_stopping)
-        callbacks.on_epoch_end(self.at.epoch - 1, logs)
+        with self.average.taken():
+            if self.valid_store is not None:
+                measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls, self.strategy)
+                logs |= {f"val_{name}": value for name, value in measured.items()}
+            rate = self.rate()
+            self.at.epoch, self.at.call, self.totals = self.at.epoch + 1, 0, no_totals()
+            self.at.history.append({"epoch": self.at.epoch, "learning_rate": rate, **logs})
+            if self.training.early_stopping is not None:
+                self.watch(self.training.early_stopping)
+            callbacks.on_epoch_end(self.at.epoch - 1, logs)
         self.at.stopped |= self.model.stop_training
         self.files.write(self.at.history)
         self.save()
@@ -205,13 +220,17 @@ class _Run:
             self.best_weights = [weight.numpy() for weight in self.model.weights]
         self.at.stopped = self.at.epoch - self.at.best_epoch >= stopping.patience
 
+    @property
+    def variables(self) -> list:
+        """All that a checkpoint holds the values of, but for the totals."""
+        return [*self.model.variables, *self.optimizer.variables, *self.average.variables]
+
     def save(self) -> None:
         """Writes a checkpoint, in the chief; after SIGTERM, ends the process."""
         self.saved = time.monotonic()
         if self.chief:
             self.loss()  # weights that are not numbers are not worth keeping
-            variables = [*self.model.variables, *self.optimizer.variables]
-            arrays = (variable.numpy() for variable in [*variables, self.totals])
+            arrays = (variable.numpy() for variable in [*self.variables, self.totals])
             self.checkpoints.save(itertools.chain(arrays, self.best_weights), asdict(self.at))
         if self.terminated.is_set():
             raise SystemExit(128 + signal.SIGTERM)
@@ -221,7 +240,7 @@ class _Run:
         if (found := self.checkpoints.newest()) is None:
             return
         self.at = _Position(**found.state)
-        variables = [*self.model.variables, *self.optimizer.variables]
+        variables = self.variables
         got = [array.shape for array in found.arrays[: len(variables)]]
         wanted = [tuple(variable.shape) for variable in variables]
         if got != wanted:
@@ -232,18 +251,6 @@ class _Run:
         _assign(variables, found.arrays)
         self.totals = tf.constant(found.arrays[len(variables)])
         self.best_weights = found.arrays[len(variables) + 1 :]
-
-    def check_workers(self) -> None:
-        """Raises StageError when workers start from different checkpoints; they would wait for each other for ever."""
-        replicas, steps = self.strategy.num_replicas_in_sync, tf.constant(self.at.steps, tf.float64)
-        if local_replicas(self.strategy) == replicas:
-            return
-        total = tf.function(lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, steps))
-        if self.strategy.experimental_local_results(self.strategy.run(total))[0] != steps * replicas:
-            raise StageError(
-                f"trainer: got {self.at.steps} steps done in this worker's checkpoint and another number in others'; "
-                "wanted one checkpoint directory for all; put the home on a file system that every worker sees"
-            )
 
 
 def _check(training: Training, strategy: tf.distribute.Strategy, train_store: TokenStore, valid_store) -> None:

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules: a frozen spec, built into a Keras optimizer."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,12 +31,19 @@ class Optimizer(BaseModel):
     warmup: float = Field(0, ge=0, description="steps over which the rate rises from 0; below 1, a share of all steps")
     clip_norm: float | None = Field(1.0, gt=0, description="most that the norm of all gradients together may be")
 
-    def build(self, weights: list["keras.Variable"], steps: int, loss_scaling: bool = False) -> "keras.Optimizer":
+    def build(
+        self,
+        weights: list["keras.Variable"],
+        steps: int,
+        loss_scaling: bool = False,
+        rates: Sequence[float] | None = None,
+    ) -> "keras.Optimizer":
         """A Keras optimizer of these weights for a run of `steps` steps, made in the scope of the run's strategy.
 
         It takes gradients that are already summed over replicas: Keras would sum them itself after
         clipping each replica's part, which clips another gradient than one device would.
         loss_scaling: for mixed_float16, whose small gradients would vanish otherwise.
+        rates: the share of the learning rate that each of the weights has, weight decay included; all of it if None.
         """
         import keras
 
@@ -48,6 +56,8 @@ class Optimizer(BaseModel):
             "adafactor": (keras.optimizers.Adafactor, {"relative_step": False}),
         }
         kind, options = kinds[self.name]
+        if rates is not None and set(rates) != {1.0}:
+            kind = _with_rates(kind, rates)
         optimizer = kind(self._rate(steps), global_clipnorm=self.clip_norm, **options)
         optimizer._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars
         optimizer.exclude_from_weight_decay([w for w in weights if w.name in NOT_DECAYED or len(w.shape) < 2])
@@ -61,6 +71,24 @@ class Optimizer(BaseModel):
             return self.learning_rate  # a plain variable, which callbacks such as ReduceLROnPlateau can set
         warmup = math.ceil(self.warmup * steps) if self.warmup < 1 else int(self.warmup)
         return schedule(self.schedule, self.learning_rate, warmup, steps)
+
+
+def _with_rates(kind: type["keras.Optimizer"], rates: Sequence[float]) -> type["keras.Optimizer"]:
+    """The optimizer with a rate of its own for each weight, in the order it is built with, which Keras lacks."""
+
+    from keras import ops
+
+    class WithRates(kind):  # type: ignore[misc, valid-type]
+        def update_step(self, gradient, variable, learning_rate):
+            rate = learning_rate * rates[self._get_variable_index(variable)]
+            if self.weight_decay and self._use_weight_decay(variable):
+                self.assign_sub(variable, variable * ops.cast(self.weight_decay * rate, variable.dtype))
+            super().update_step(gradient, variable, rate)
+
+        def _apply_weight_decay(self, variables):
+            """In `update_step` instead, where the weight's rate is known."""
+
+    return WithRates
 
 
 def schedule(kind: str, peak: float, warmup: int, steps: int) -> "keras.optimizers.schedules.LearningRateSchedule":

@@ -5,7 +5,7 @@ reads its own part, so one way of feeding serves one device, mirrored, multi_wor
 of ids is some 30 kB, cheaper to hand to each replica than to distribute.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,8 +16,10 @@ import tensorflow as tf
 from data.batches import Call
 from data.schema import CLASS, WEIGHT
 from data.store import TokenStore
+from models.averaging import Average
 from models.strategy import local_replicas
 from models.tasks.base import Task
+from models.training import Training
 
 Shapes = dict[str, tf.TensorSpec] | None  # of the batches a function takes; None: it is traced for each shape
 Item = TypeVar("Item")
@@ -26,44 +28,78 @@ Made = TypeVar("Made")
 
 def train_function(
     model: keras.Model,
+    variables: Sequence[keras.Variable],
     task: Task,
     optimizer: keras.Optimizer,
+    average: Average,
     strategy: tf.distribute.Strategy,
     shapes: Shapes,
-    jit_compile: bool,
+    training: Training,
 ) -> Callable[..., tf.Tensor]:
     """A function of (batch, weights <float32>[k], steps <int32>, totals) that takes `steps` training steps.
 
-    The loss of a step is sum(weight * loss) / weights[step] over the rows of all replicas, plus the
-    model's own penalties once. totals <float64>[4] comes in and goes out, on the device: sum of loss *
-    weight, sum of weights, steps, and the first step whose loss was not finite (-1 before).
+    Each changes `variables`, then the average. The loss of a step is sum(weight * loss) / weights[step] over the rows
+    of all replicas, plus the model's own penalties once. totals <float64>[4] comes in and goes out, on the device: sum
+    of loss * weight, sum of weights, steps, and the first step whose loss was not finite (-1 before).
     """
+    pieces = training.accumulate
 
-    def step(batch, n, weight):
-        replica = tf.distribute.get_replica_context()
-        part = {name: value[n][replica.replica_id_in_sync_group] for name, value in batch.items()}
+    def gradients_of(part, weight):
         with tf.GradientTape() as tape:
             logits = tf.cast(model(features(part), training=True), tf.float32)
             loss = tf.math.divide_no_nan(tf.reduce_sum(part[WEIGHT] * task.loss(logits, part)), weight)
             penalties = [tf.cast(penalty, tf.float32) for penalty in model.losses]
-            loss = tf.add_n([loss, *(penalty / replica.num_replicas_in_sync for penalty in penalties)])
+            loss = tf.add_n([loss, *(penalty / (strategy.num_replicas_in_sync * pieces) for penalty in penalties)])
             scaled = optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, model.trainable_variables)
-        used = [(each, w) for each, w in zip(gradients, model.trainable_variables, strict=True) if each is not None]
+        return loss, tape.gradient(scaled, variables)
+
+    def step(batch, n, weight):
+        replica = tf.distribute.get_replica_context()
+        part = {name: value[n][replica.replica_id_in_sync_group] for name, value in batch.items()}
+        if pieces == 1:
+            loss, gradients = gradients_of(part, weight)
+        else:
+            loss, gradients = _in_pieces(lambda piece: gradients_of(piece, weight), part, pieces, variables)
+        used = [(each, w) for each, w in zip(gradients, variables, strict=True) if each is not None]
         *summed, loss = replica.all_reduce(tf.distribute.ReduceOp.SUM, [*(each for each, _ in used), loss])
         optimizer.apply(summed, [w for _, w in used])
         return loss
 
-    step = tf.function(step, jit_compile=True) if jit_compile else step
+    step = tf.function(step, jit_compile=True) if training.jit_compile else step
 
     def call(batch, weights, steps, totals):
         for n in tf.range(steps):
             loss = strategy.experimental_local_results(strategy.run(step, args=(batch, n, weights[n])))[0]
+            average.update(strategy)
             totals = _add(totals, tf.cast(loss, tf.float64), tf.cast(weights[n], tf.float64))
         return totals
 
     scalars = tf.TensorSpec([None], tf.float32), tf.TensorSpec([], tf.int32), tf.TensorSpec([4], tf.float64)
     return tf.function(call, input_signature=shapes and (shapes, *scalars))
+
+
+def _in_pieces(gradients_of: Callable, part: Mapping[str, tf.Tensor], pieces: int, variables) -> tuple:
+    """The loss and the gradients of a part, added up over its pieces, the last one filled with rows of weight 0."""
+    rows = part[WEIGHT].shape[0] or tf.shape(part[WEIGHT])[0]
+    size = (rows + pieces - 1) // pieces
+    order = tf.range(size * pieces)
+    filled = {name: tf.gather(value, tf.minimum(order, rows - 1)) for name, value in part.items()}
+    filled[WEIGHT] = tf.where(order < rows, filled[WEIGHT], 0.0)
+    parted = {}
+    for name, value in filled.items():
+        parted[name] = tf.reshape(value, tf.concat([[pieces, size], tf.shape(value)[1:]], 0))
+        parted[name].set_shape([pieces, size if isinstance(size, int) else None, *value.shape[1:]])
+    unused = set()
+
+    def add(n, loss, sums):
+        more, gradients = gradients_of({name: value[n] for name, value in parted.items()})
+        unused.update(place for place, gradient in enumerate(gradients) if gradient is None)
+        gradients = [0.0 if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
+        return n + 1, loss + more, [each + gradient for each, gradient in zip(sums, gradients, strict=True)]
+
+    nothing = 0, 0.0, [tf.zeros(variable.shape, variable.dtype) for variable in variables]
+    _, loss, sums = tf.while_loop(lambda n, *_: n < pieces, add, nothing)
+    return loss, [None if place in unused else each for place, each in enumerate(sums)]
 
 
 def any_shape(store: TokenStore, *leading: int) -> dict[str, tf.TensorSpec]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from data.errors import ConfigError
+from data.errors import ConfigError, StageError
 
 Name = Literal["auto", "one", "mirrored", "multi_worker", "tpu"]
 
@@ -104,6 +104,19 @@ def _cluster() -> dict[str, list[str]]:
         raise ConfigError(
             f"TF_CONFIG: got {text!r} ({error}); wanted a JSON object with 'cluster' and 'task'"
         ) from None
+
+
+def check_workers(strategy: tf.distribute.Strategy, steps: int) -> None:
+    """Raises StageError when workers start from different steps; they would wait for each other for ever."""
+    replicas, done = strategy.num_replicas_in_sync, tf.constant(steps, tf.float64)
+    if local_replicas(strategy) == replicas:
+        return
+    total = tf.function(lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, done))
+    if strategy.experimental_local_results(strategy.run(total))[0] != done * replicas:
+        raise StageError(
+            f"trainer: got {steps} steps done in this worker's checkpoint and another number in others'; "
+            "wanted one checkpoint directory for all; put the home on a file system that every worker sees"
+        )
 
 
 def _workers(strategy: tf.distribute.Strategy) -> int:

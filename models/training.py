@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -36,6 +37,10 @@ class Training(BaseModel):
     batch_tokens: padded tokens of a global batch, over all replicas.
     max_tokens: longer rows are cut.
     buckets: at most so many lengths that rows are padded to; under XLA each costs a compilation.
+    fine_tuning: which layers train, when, and how fast.
+    accumulate: pieces of a replica's part of a batch whose gradients are added up one after the other: memory of one
+      piece, the same step (but for the draw of dropout).
+    ema: decay of a running mean of the weights, which then is what is measured, watched and returned; 0: none.
     steps_per_call: training steps between two returns to Python; more than 1 pays on fast devices.
     deterministic: uses only operations that give the same bits every time, on GPUs at some cost.
     checkpoint_seconds: a checkpoint is written this often, after each epoch, and on SIGTERM.
@@ -48,6 +53,9 @@ class Training(BaseModel):
     max_tokens: PositiveInt = 128
     buckets: Annotated[int, Field(ge=1, le=64)] = 12
     optimizer: Optimizer = Optimizer()
+    fine_tuning: FineTuning = FineTuning()
+    accumulate: PositiveInt = 1
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     early_stopping: EarlyStopping | None = None
     precision: Precision = "float32"
     seed: int = 0

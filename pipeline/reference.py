@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.families import FAMILIES
+from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
@@ -40,6 +41,8 @@ def reference() -> str:
         parts.append(_table(family))
     parts.append("## Optimizer: `[trainer] optimizer = { name = ..., ... }`\n\n" + _doc(Optimizer, whole=True) + "\n")
     parts.append(_table(Optimizer))
+    parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")
+    parts.append(_table(FineTuning))
     parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
     for name, kind in FORMATS.items():
         parts.append(f"### {name}\n\n{_doc(kind)}\n")

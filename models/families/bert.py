@@ -135,6 +135,6 @@ class Albert(_Masked):
                 yield from group
 
     def ladder(self, backbone):
-        """A layer that is called many times stands at one step."""
-        groups = [layer for group in backbone.transformer_layers for layer in group]
-        return [[*super().ladder(backbone)[0], backbone.embeddings_projection], groups]
+        """A layer that is called many times counts as the highest of its steps."""
+        embeddings, *layers = super().ladder(backbone)
+        return [[*embeddings, backbone.embeddings_projection], *layers]

@@ -1,4 +1,4 @@
-"""Models in Hugging Face's published format, read into KerasHub's backbones so that they compute what the reference does.
+"""Models in Hugging Face's published format, read into KerasHub's backbones so that they answer as the reference does.
 
 A folder holds config.json, the weights in model.safetensors (or in several such files with
 model.safetensors.index.json) and, for data/tokenizers/published.py, the tokenizer's files. Heads of tasks are left

@@ -64,6 +64,7 @@ def check_shapes(family: Family, model: keras.Model, batch: dict) -> None:
         width = encoded.sequence.shape[-1]
         assert encoded.sequence.shape == (rows, tokens, width)
         assert all(layer.shape[:2] == (rows, tokens) for layer in encoded.layers) and len(encoded.layers) > 1
+        assert len(model.encoder.ladder) == len(encoded.layers), "one step of the ladder a layer, word vectors first"
     if encoded.pooled is not None:
         assert encoded.pooled.shape[0] == rows and len(encoded.pooled.shape) == 2
     logits = model(batch)

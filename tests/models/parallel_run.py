@@ -2,18 +2,20 @@
 
     python -m tests.models.parallel_run STRATEGY DIRECTORY NAME
 
-For each optimizer trains 8 steps on DIRECTORY's rows and writes the weights to DIRECTORY/NAME.OPTIMIZER.npz.
+For each of RUNS trains 8 steps on DIRECTORY's rows and writes the weights to DIRECTORY/NAME.RUN.npz.
 """
 
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data.errors import StageError
 from data.store import Shards, TokenStore
+from models.fine_tuning import FineTuning
 from models.loop import train
 from models.optimizer import Optimizer
 from models.strategy import create, is_chief
@@ -21,11 +23,25 @@ from models.training import EarlyStopping, Training
 from tests.models import tiny
 
 # A rate that SGD's clipped step needs to move; adamw decays its weights in a merge call of its own.
-OPTIMIZERS = {
-    "sgd": Optimizer(name="sgd", learning_rate=5.0, clip_norm=0.02),
-    "adamw": Optimizer(name="adamw", learning_rate=0.01, weight_decay=0.5, schedule="cosine", warmup=2),
+ADAMW = Optimizer(name="adamw", learning_rate=0.01, weight_decay=0.5, schedule="cosine", warmup=2)
+RUNS = {
+    "sgd": {"optimizer": Optimizer(name="sgd", learning_rate=5.0, clip_norm=0.02)},
+    "adamw": {"optimizer": ADAMW},
+    "tuned": {
+        "optimizer": ADAMW,
+        "fine_tuning": FineTuning(unfreeze_every=1, layer_decay=0.5),
+        "accumulate": 2,
+        "ema": 0.3,
+    },
 }
 SIZES = {"epochs": 2, "batch_tokens": 640, "max_tokens": 30, "buckets": 2, "steps_per_call": 3}
+
+
+def build():
+    """With a ladder of one layer, the word vectors, which join in in the second epoch."""
+    model = tiny.build()
+    model.encoder = SimpleNamespace(ladder=[[layer for layer in model.layers if "embedding" in layer.name]])
+    return model
 
 
 def main(name: str, directory: Path, output: str) -> None:
@@ -34,11 +50,11 @@ def main(name: str, directory: Path, output: str) -> None:
         name: TokenStore([Shards([directory / f"{name}.arrow"], tiny.LABELS)], tiny.LABELS)
         for name in ("train", "valid")
     }
-    for kind, optimizer in OPTIMIZERS.items():
-        training = Training(optimizer=optimizer, early_stopping=EarlyStopping(metric="accuracy"), **SIZES)
+    for kind, options in RUNS.items():
+        training = Training(early_stopping=EarlyStopping(metric="accuracy"), **options, **SIZES)
         run = partial(
             train,
-            tiny.build,
+            build,
             tiny.Yes(),
             split["train"],
             split["valid"],

@@ -65,3 +65,23 @@ def test_unknown_options_are_errors():
         Optimizer(lerning_rate=1)
     with pytest.raises(ValidationError, match="adamw"):
         Optimizer(name="adamm")
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "adafactor", "rmsprop", "adagrad"])
+def test_a_weights_share_of_the_rate_is_that_of_its_step(name):
+    """Against optimizers of half the rate; nothing else may change, so one step each."""
+    moves = []
+    for rate, rates in ((0.01, [0.5, 1.0]), (0.005, None), (0.01, None)):
+        weights = [keras.Variable(np.full((2, 2), 3.0)) for _ in range(2)]
+        optimizer = Optimizer(name=name, learning_rate=rate, weight_decay=0.5).build(weights, steps=1, rates=rates)
+        optimizer.apply([np.full((2, 2), 0.1, np.float32)] * 2, weights)
+        moves.append([weight.numpy()[0, 0] - 3 for weight in weights])
+    assert moves[0] == pytest.approx([moves[1][0], moves[2][1]], rel=1e-3)
+    assert abs(moves[0][0]) < 0.6 * abs(moves[0][1])
+
+
+def test_shares_of_the_rate_leave_biases_undecayed():
+    weights = [keras.Variable(np.ones((2, 2)), name="kernel"), keras.Variable(np.ones((2, 2)), name="bias")]
+    optimizer = Optimizer(learning_rate=0.5, weight_decay=0.5).build(weights, steps=1, rates=[0.5, 0.5])
+    optimizer.apply([np.zeros((2, 2), np.float32)] * 2, weights)
+    assert [weight.numpy().max() for weight in weights] == [0.875, 1]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.models import tiny
-from tests.models.parallel_run import OPTIMIZERS
+from tests.models.parallel_run import RUNS
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,10 +51,10 @@ def runs(tmp_path_factory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("name", ["mirrored", "worker0", "worker1"])
-def test_weights_equal_those_of_one_device(runs, name, optimizer):
-    one, other = np.load(runs / f"one.{optimizer}.npz"), np.load(runs / f"{name}.{optimizer}.npz")
+def test_weights_equal_those_of_one_device(runs, name, run):
+    one, other = np.load(runs / f"one.{run}.npz"), np.load(runs / f"{name}.{run}.npz")
     assert (int(one["replicas"]), int(other["replicas"])) == (1, 2)
     for key in one.files:
         if key.startswith("w"):
@@ -65,8 +65,8 @@ def test_weights_equal_those_of_one_device(runs, name, optimizer):
 
 def test_the_weights_have_moved(runs):
     """Else the test above would pass on anything; clipping must have had something to clip, too."""
-    for optimizer in OPTIMIZERS:
-        result = np.load(runs / f"one.{optimizer}.npz")
+    for run in RUNS:
+        result = np.load(runs / f"one.{run}.npz")
         first, last = result["history loss"][[0, -1]]
         assert abs(first - last) > 0.01
 

@@ -59,7 +59,7 @@ def test_the_reference_itself(name, std, tmp_path):
 
 @pytest.mark.parametrize("name", PREFIXES)
 def test_a_model_with_a_head_reads_as_one_without(name, tmp_path):
-    """A *ForMaskedLM or *LMHeadModel: its own prefix and tensors of the head; nothing that is read changes (DistilBERT has no pooler)."""
+    """A *ForMaskedLM or *LMHeadModel has a prefix and a head; what is read stays (DistilBERT has no pooler)."""
     plain, headed = write_golden(tmp_path / "plain", name), write_golden(tmp_path / "headed", name)
     tensors = safetensors.numpy.load_file(plain / "model.safetensors")
     tensors = {PREFIXES[name] + key: array for key, array in tensors.items()}

@@ -46,6 +46,11 @@ def test_every_problem_is_told_at_once():
     [
         ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
         ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
+        (
+            {"trainer": {"family": "lstm", "fine_tuning": {"frosen": 1}}},
+            "fine_tuning: unknown key 'frosen'; did you mean",
+        ),
+        ({"trainer": {"family": "lstm", "ema": 1.0}}, "trainer.ema: "),
         ({"tokenizer_gen": {"kind": "wordpeice"}}, "tokenizer_gen.kind: unknown tokenizer 'wordpeice'; did you mean"),
         (
             {"tokenizer_gen": {"options": {"lowercas": True}}},

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import StageError
+from models.fine_tuning import FineTuning
 from pipeline.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +54,26 @@ def test_counts_in_are_counts_kept_and_rejected(home):
         assert sum(found["rows"].values()) == {"1": 300, "2": 60}[found["span"]]
         rejects = [json.loads(line) for path in (manifest.parent / "rejects").iterdir() for line in path.open()]
         assert sorted(r["reason"] for r in rejects) == ["label: empty", "text: empty"]
+
+
+def test_the_trainers_options_reach_the_loop(project, home, capsys, monkeypatch):
+    from models import loop
+
+    seen = []
+
+    def train(*_, training, **__):
+        seen.append(training)
+        raise StageError("seen enough")
+
+    monkeypatch.setattr(loop, "train", train)
+    sets = ["fine_tuning={ frozen = 1, layer_decay = 0.5 }", "accumulate=3", "ema=0.9", "optimizer.weight_decay=0.2"]
+    sets = [part for each in sets for part in ("--set", f"trainer.{each}")]
+    code, _, err = polisemia(capsys, "run", str(project / "tiny.toml"), "--home", str(home), *sets)
+    assert code and "seen enough" in err
+    (training,) = seen
+    assert training.fine_tuning == FineTuning(frozen=1, layer_decay=0.5)
+    assert (training.accumulate, training.ema) == (3, 0.9)
+    assert (training.optimizer.weight_decay, training.optimizer.learning_rate) == (0.2, 0.1)
 
 
 def test_a_second_run_makes_nothing_and_loads_no_tensorflow(project, home):
