@@ -32,27 +32,21 @@ def tokenizer_gen(
         Source[str],
         Field(description="published files to take instead, or their folder: vocab.txt, *.model, tokenizer.json, ..."),
     ] = "",
-    preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
+    preset: Annotated[
+        str, Field(description="set from trainer.family.preset where that is a name or a handle: its own tokenizer")
+    ] = "",
 ) -> None:
     """Counts words over the training split in Beam and learns a vocabulary from the counts."""
     from data.tokenizers import TOKENIZERS, from_files
+    from models.hub import find_folder
 
     if files or preset:
-        made = from_files(files or _folder(preset), **options)
+        made = from_files(files or find_folder(preset), **options)
     else:
         counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
     made.save(tokenizer.path)
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
-
-
-def _folder(preset: str) -> Any:
-    """Where the files of a preset are; a name or a handle is fetched."""
-    from etils import epath
-
-    from models.hub import find_folder
-
-    return preset if epath.Path(preset).exists() else find_folder(preset)
 
 
 def _count(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from components.artifacts import Model, Schema, TokenizerFiles, Tokens
-from components.base import Input, Output, Recorded, Runtime, Shared, component
+from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -34,6 +34,11 @@ def family_of(value: dict[str, Any]) -> Any:
     if name not in FAMILIES:
         raise ValueError(f"unknown family '{name}'{did_you_mean(str(name), FAMILIES)}")
     return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
+
+
+def with_preset(family: dict[str, Any], preset: str) -> dict[str, Any]:
+    """The family's table with the folder of its preset, which the config keeps apart since its content counts."""
+    return family | ({"preset": preset} if preset else {})
 
 
 def _optimizer(value: dict[str, Any]) -> Any:
@@ -79,6 +84,7 @@ def trainer(
     family: Annotated[
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
+    preset: Annotated[Source[str], Field(description="set from trainer.family.preset where that is a folder")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -133,7 +139,7 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
-    spec, job = family_of(family), spec_of(TASKS[task], head)
+    spec, job = family_of(with_preset(family, preset)), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
@@ -174,7 +180,7 @@ def trainer(
         return
     model.properties.update(
         task=task,
-        family=family,
+        family=with_preset(family, preset),
         head=head,
         labels=labels,
         inputs=["text", "text_pair"] if pairs else ["text"],

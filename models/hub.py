@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
-import data.remote  # noqa: F401  (epath.Path gives remote paths)
 from data.errors import ConfigError
+from data.remote import is_folder
 from models import published
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KAGGLE, HUGGING_FACE = "kaggle://", "hf://"
 WEIGHTS = ("model.weights.h5", "model.weights.json", published.tensors.WEIGHTS, published.tensors.INDEX)
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 # What is fetched of a repository: no pickles, no weights of other frameworks.
 WANTED = ["config.json", "model*.safetensors*", "model*.weights.*", "*tokenizer*", "vocab.*", "merges.txt", "*.model"]
 TIMEOUT = 5  # seconds without an answer
@@ -62,7 +63,7 @@ def check_preset(preset: str, kind: type["keras_hub.models.Backbone"]) -> str:
     """Where a preset is, or will come from; at most its config.json is fetched. Raises ConfigError as load_backbone."""
     folder = find_folder(preset, only_config=True)
     _checked_config(preset, folder, kind)
-    return str(folder) if _is_whole(folder) else f"{preset}, to be downloaded"
+    return str(folder) if is_folder(preset) or _is_whole(folder) else f"{preset}, to be downloaded"
 
 
 def find_folder(preset: str, only_config: bool = False) -> Path:
@@ -71,14 +72,12 @@ def find_folder(preset: str, only_config: bool = False) -> Path:
     only_config: fetch no more than config.json. Raises ConfigError, which says what to download and where to put it,
     when the preset is neither cached nor reachable, or does not exist.
     """
-    if "://" not in preset and Path(preset).exists():
-        return Path(preset)
+    if is_folder(preset):
+        return Path(_copied(preset).name if "://" in preset else preset)
     if preset.startswith(HUGGING_FACE):
         return _from_hugging_face(preset, only_config)
     if preset.startswith(KAGGLE):
         return _from_kaggle(preset, preset, only_config)
-    if "://" in preset:
-        return Path(_copied(preset).name)
     import keras_hub
 
     known = {name: info["kaggle_handle"] for name, info in keras_hub.models.Backbone.presets.items()}
@@ -110,6 +109,7 @@ def _checked_config(preset: str, folder: Path, kind: type["keras_hub.models.Back
 
 def _from_hugging_face(preset: str, only_config: bool) -> Path:
     import huggingface_hub
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     name = preset.removeprefix(HUGGING_FACE)
     wanted = WANTED[: 1 if only_config else None]
@@ -118,14 +118,14 @@ def _from_hugging_face(preset: str, only_config: bool) -> Path:
         if _is_whole(folder) or (only_config and (folder / "config.json").exists()):
             return folder
     except Exception:  # not cached; what is wrong with the name, the next call says
-        folder = Path(huggingface_hub.constants.HF_HUB_CACHE)
+        folder = Path(HF_HUB_CACHE)
     try:
         fetched = Path(huggingface_hub.snapshot_download(name, allow_patterns=wanted, etag_timeout=TIMEOUT))
     except Exception as error:  # httpx, requests and huggingface_hub each raise errors of their own
-        raise _not_found(preset, folder, f"https://huggingface.co/{name}", error) from error
-    if not only_config and not _is_whole(fetched):
-        error = FileNotFoundError(f"no {' or '.join(WEIGHTS)} came")
-        raise _not_found(preset, folder, f"https://huggingface.co/{name}", error)
+        raise _not_found(preset, folder, f"https://huggingface.co/{name}", _reason(error)) from error
+    if not only_config and not _is_whole(fetched):  # offline, what is cached of it is all that comes
+        missing = f"what came has not all of config.json, {' or '.join(WEIGHTS)}, and {' or '.join(TOKENIZERS)}"
+        raise _not_found(preset, folder, f"https://huggingface.co/{name}", missing)
     return fetched
 
 
@@ -141,7 +141,10 @@ def _from_kaggle(preset: str, handle: str, only_config: bool) -> Path:
             f"trainer.family.preset: got '{preset}', wanted kaggle://org/model/keras/variant[/version]; {error}"
         ) from error
     cached = Path(get_cached_path(parsed))
-    versions = [cached] if parsed.is_versioned() else sorted(cached.glob("*"), key=lambda path: path.name.zfill(9))
+    versions = [cached]
+    if not parsed.is_versioned():
+        cached = cached.parent
+        versions = sorted(cached.glob("*"), key=lambda path: path.name.zfill(9))
     if whole := [folder for folder in versions if _is_whole(folder)]:
         return whole[-1]
     try:
@@ -149,17 +152,14 @@ def _from_kaggle(preset: str, handle: str, only_config: bool) -> Path:
             return Path(kagglehub.model_download(handle.removeprefix(KAGGLE), "config.json")).parent
         return Path(kagglehub.model_download(handle.removeprefix(KAGGLE)))
     except Exception as error:  # requests, kagglesdk and kagglehub each raise errors of their own
-        raise _not_found(
-            preset, cached, f"https://www.kaggle.com/models/{handle.removeprefix(KAGGLE)}", error
-        ) from error
+        page = f"https://www.kaggle.com/models/{handle.removeprefix(KAGGLE)}"
+        raise _not_found(preset, cached, page, _reason(error)) from error
 
 
 @cache
 def _copied(preset: str) -> TemporaryDirectory:
     """A remote folder on the local disk, until the process ends."""
     source, copy = epath.Path(preset), TemporaryDirectory(prefix="polisemia-preset-")
-    if not source.is_dir():
-        raise ConfigError(f"trainer.family.preset: got '{preset}', which is no folder; wanted one with config.json")
     _copy(source, Path(copy.name))
     return copy
 
@@ -174,13 +174,16 @@ def _copy(source: epath.Path, target: Path) -> None:
 
 
 def _is_whole(folder: Path) -> bool:
-    return (folder / "config.json").exists() and any((folder / name).exists() for name in WEIGHTS)
+    """Whether a cache holds all of a preset; other programs fetch models without their tokenizers."""
+    wanted = (("config.json",), WEIGHTS, TOKENIZERS)
+    return all(any((folder / name).exists() for name in names) for names in wanted)
 
 
-def _not_found(preset: str, cache: Path, page: str, error: Exception) -> ConfigError:
+def _not_found(preset: str, cache: Path, page: str, reason: str) -> ConfigError:
     return ConfigError(
-        f"trainer.family.preset: '{preset}' is not in {cache} and could not be fetched ({_reason(error)}); download "
-        f"the files of {page} (config.json, weights, tokenizer) to a folder and give that folder as preset"
+        f"trainer.family.preset: '{preset}' is not in {cache} and could not be fetched; download the files of {page} "
+        f"(config.json, weights, tokenizer) on a machine that reaches it and give their folder as preset. What the "
+        f"library says: {reason}"
     )
 
 

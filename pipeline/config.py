@@ -15,6 +15,7 @@ from components.records import field_columns
 from components.tokenizer_gen import check_options
 from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean
+from data.remote import is_folder
 from models.build import check_fit
 from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
@@ -107,7 +108,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared and key != "span"]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "preset"}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -150,6 +151,7 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
             check_fit(trainer["family"]["name"], task)
     if trainer and tokenizer:
         problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family_of(trainer["family"]))
+        problems += _fill_preset(trainer)
     return problems
 
 
@@ -166,7 +168,7 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if preset := getattr(family, "preset", None):
         if given:
             return ["tokenizer_gen: a preset brings its own tokenizer; drop this section or trainer.family.preset"]
-        section["preset"] = preset
+        section["files" if is_folder(preset) else "preset"] = preset
         return []
     if section["files"]:
         wrong = [key for key in ("kind", "vocabulary_size", "min_count") if key in given]
@@ -175,3 +177,17 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if section["kind"] in ("", default["kind"]):
         section.update({key: value for key, value in default.items() if key not in given})
     return check_options(section["kind"], section["options"])
+
+
+def _fill_preset(trainer: dict[str, Any]) -> list[str]:
+    """A preset in a folder counts by its content: it goes where sources do. Names and handles stay as they are."""
+    preset = trainer["family"].get("preset")
+    if not preset or not is_folder(preset):
+        return [f"trainer.family.preset: no such folder '{preset}'"] if preset and _is_path(preset) else []
+    trainer["preset"] = preset
+    trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "preset"}
+    return []
+
+
+def _is_path(preset: str) -> bool:
+    return "://" not in preset and "/" in preset

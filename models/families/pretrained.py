@@ -65,6 +65,14 @@ class Pretrained(Family):
             "max_sequence_length": max_tokens,
         }
 
+    def find_preset(self) -> str:
+        """Where the preset is, or will come from. Raises ConfigError when it is nowhere, or of another family."""
+        import keras_hub
+
+        from models.hub import check_preset
+
+        return check_preset(str(self.preset), getattr(keras_hub.models, self.backbone))
+
     def make_backbone(self, vocabulary, max_tokens: int) -> Any:
         """KerasHub's backbone, built. Raises ConfigError when a preset does not fit tokenizer or max_tokens."""
         import keras_hub

@@ -25,25 +25,34 @@ class Names(NamedTuple):
 
 
 BERT_NAMES = Names(
-    *(f"attention.self.{part}" for part in ("query", "key", "value")),
-    "attention.output.dense",
-    "attention.output.LayerNorm",
-    "intermediate.dense",
-    "output.dense",
-    "output.LayerNorm",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    output="attention.output.dense",
+    attention_norm="attention.output.LayerNorm",
+    inner="intermediate.dense",
+    outer="output.dense",
+    norm="output.LayerNorm",
 )
 DISTILBERT_NAMES = Names(
-    *(f"attention.{part}_lin" for part in ("q", "k", "v", "out")),
-    "sa_layer_norm",
-    "ffn.lin1",
-    "ffn.lin2",
-    "output_layer_norm",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    output="attention.out_lin",
+    attention_norm="sa_layer_norm",
+    inner="ffn.lin1",
+    outer="ffn.lin2",
+    norm="output_layer_norm",
 )
 ALBERT_NAMES = Names(
-    *(f"attention.{part}" for part in ("query", "key", "value", "dense", "LayerNorm")),
-    "ffn",
-    "ffn_output",
-    "full_layer_layer_norm",
+    query="attention.query",
+    key="attention.key",
+    value="attention.value",
+    output="attention.dense",
+    attention_norm="attention.LayerNorm",
+    inner="ffn",
+    outer="ffn_output",
+    norm="full_layer_layer_norm",
 )
 
 

@@ -1,6 +1,7 @@
 """GPT-2: its weights are [inputs, outputs], queries, keys and values side by side."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _convert(backbone, config, tensors: Tensors) -> None:
         projections = (attention.query_dense, attention.key_dense, attention.value_dense)
         for part, projection in enumerate(projections):
             for variable, name in ((projection.kernel, "weight"), (projection.bias, "bias")):
-                tensors.assign(variable, f"h.{n}.attn.c_attn.{name}", lambda array, part=part: _third(array, part))
+                tensors.assign(variable, f"h.{n}.attn.c_attn.{name}", partial(_third, part=part))
         for dense, name in (
             (attention.output_dense, "attn.c_proj"),
             (layer._feedforward_intermediate_dense, "mlp.c_fc"),

@@ -88,7 +88,7 @@ def open_tensors(folder: Path, anchors: tuple[str, ...]) -> Iterator[Tensors]:
     if not (folder / INDEX).exists() and not (folder / WEIGHTS).exists():
         raise ConfigError(_no_weights(folder))
     with ExitStack() as stack:
-        files = {}
+        files: dict[str, Any] = {}
         for path in _shards(folder):
             try:
                 file = stack.enter_context(safe_open(path, framework="np"))
