@@ -32,30 +32,21 @@ def tokenizer_gen(
         Source[str],
         Field(description="published files to take instead, or their folder: vocab.txt, *.model, tokenizer.json, ..."),
     ] = "",
-    preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
+    preset: Annotated[
+        str, Field(description="set from trainer.family.preset where that is a name or a handle: its own tokenizer")
+    ] = "",
 ) -> None:
     """Counts words over the training split in Beam and learns a vocabulary from the counts."""
     from data.tokenizers import TOKENIZERS, from_files
+    from models.hub import find_folder
 
     if files or preset:
-        made = from_files(files or _local(preset, tokenizer), **options)
+        made = from_files(files or find_folder(preset), **options)
     else:
         counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
     made.save(tokenizer.path)
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
-
-
-def _local(preset: str, tokenizer: TokenizerFiles) -> str:
-    """A folder with the tokenizer of a preset, which may be a name or a handle to fetch."""
-    from etils import epath
-
-    from models.hub import save_tokenizer
-
-    if epath.Path(preset).exists():
-        return preset
-    save_tokenizer(preset, str(tokenizer.scratch / "preset"))
-    return str(tokenizer.scratch / "preset")
 
 
 def _count(

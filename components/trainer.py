@@ -36,6 +36,11 @@ def family_of(value: dict[str, Any]) -> Any:
     return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
 
 
+def with_preset(family: dict[str, Any], preset: str) -> dict[str, Any]:
+    """The family's table with the folder of its preset, which the config keeps apart since its content counts."""
+    return family | ({"preset": preset} if preset else {})
+
+
 def _optimizer(value: dict[str, Any]) -> Any:
     from models.optimizer import Optimizer
 
@@ -81,6 +86,7 @@ def trainer(
         Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
     vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
+    preset: Annotated[Source[str], Field(description="set from trainer.family.preset where that is a folder")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -136,7 +142,7 @@ def trainer(
     from models.training import Training
 
     family = {**family, "vectors": vectors} if vectors else family
-    spec, job = family_of(family), spec_of(TASKS[task], head)
+    spec, job = family_of(with_preset(family, preset)), spec_of(TASKS[task], head)
     plan = spec.defaults()
     plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
     plan["optimizer"] = plan["optimizer"] | optimizer
@@ -176,7 +182,7 @@ def trainer(
         return
     model.properties.update(
         task=task,
-        family=family,
+        family=with_preset(family, preset),
         head=head,
         labels=labels,
         inputs=["text", "text_pair"] if pairs else ["text"],

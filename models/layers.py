@@ -90,6 +90,15 @@ class Decoder(Encoder):
         return tf.nest.map_structure(lambda each: tf.gather(each, parents) if each.shape.rank else each, state)
 
 
+def write_cache(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """The cache <float>[B, 2, steps, heads, width / heads] with a step's keys and values [B, 2, 1, ...] at `position`.
+
+    A masked where, since Keras's slice_update asks for XLA, which servers may have switched off.
+    """
+    here = tf.range(cache.shape[2])[:, None, None] == position
+    return tf.where(here, tf.cast(new, cache.dtype), cache)
+
+
 class Arrays(keras.layers.Layer):
     """Named arrays held as weights: counted tables (not trained), or a lone bias (trained)."""
 

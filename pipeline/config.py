@@ -15,6 +15,7 @@ from components.records import field_columns
 from components.tokenizer_gen import check_options
 from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean
+from data.remote import is_folder
 from data.tokenizers import TOKENIZERS
 from models.build import check_fit
 from models.tasks import TASKS
@@ -108,7 +109,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared and key != "span"]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "preset"}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -157,6 +158,7 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
             trainer["vectors"] = path
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
+        problems += _fill_preset(trainer)
     return problems
 
 
@@ -173,7 +175,7 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if preset := getattr(family, "preset", None):
         if given:
             return ["tokenizer_gen: a preset brings its own tokenizer; drop this section or trainer.family.preset"]
-        section["preset"] = preset
+        section["files" if is_folder(preset) else "preset"] = preset
         return []
     if section["files"]:
         wrong = [key for key in ("kind", "vocabulary_size", "min_count") if key in given]
@@ -185,3 +187,17 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if family.word_bytes and (known := TOKENIZERS.get(section["kind"])) and not known.whole_words:
         return [f"tokenizer_gen.kind: got '{section['kind']}'; wanted 'words': the family reads the bytes of words"]
     return check_options(section["kind"], section["options"])
+
+
+def _fill_preset(trainer: dict[str, Any]) -> list[str]:
+    """A preset in a folder counts by its content: it goes where sources do. Names and handles stay as they are."""
+    preset = trainer["family"].get("preset")
+    if not preset or not is_folder(preset):
+        return [f"trainer.family.preset: no such folder '{preset}'"] if preset and _is_path(preset) else []
+    trainer["preset"] = preset
+    trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "preset"}
+    return []
+
+
+def _is_path(preset: str) -> bool:
+    return "://" not in preset and "/" in preset

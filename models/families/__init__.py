@@ -2,9 +2,11 @@
 
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
-from models.families.bert import Bert
+from models.families.bert import Albert, Bert, DistilBert, Roberta
 from models.families.fasttext import Fasttext
+from models.families.gpt2 import Gpt2
 from models.families.recurrent import Gru, Lstm, Rnn
+from models.families.t5 import T5
 from models.families.transformer import Transformer
 from models.families.vectors import Glove, Word2vec
 
@@ -19,4 +21,9 @@ FAMILIES: dict[str, type[Family]] = {
     "gru": Gru,
     "transformer": Transformer,
     "bert": Bert,
+    "roberta": Roberta,
+    "distilbert": DistilBert,
+    "albert": Albert,
+    "gpt2": Gpt2,
+    "t5": T5,
 }

@@ -56,7 +56,7 @@ class Family(BaseModel):
     default_tokenizer: ClassVar[dict[str, Any]]  # params of `[tokenizer_gen]` when the config has none
     recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` for training from scratch; see `defaults`
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
-    special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
+    special_tokens: ClassVar[str] = ""  # around and between texts: a key of models/packing.py's SCHEMES
     word_bytes: ClassVar[int] = 0  # above 0, packed has word_bytes <uint8>[B, T, word_bytes]: it reads whole words
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 

@@ -42,6 +42,11 @@ SIZES = {
     "gru": {"width": 8, "embedding": 8},
     "transformer": {"layers": 2, "width": 8, "heads": 2},
     "bert": {"layers": 2, "width": 8, "heads": 2},
+    "roberta": {"layers": 1, "width": 8, "heads": 2},
+    "distilbert": {"layers": 1, "width": 8, "heads": 2},
+    "albert": {"layers": 2, "width": 8, "heads": 2, "embedding": 4},
+    "gpt2": {"layers": 1, "width": 8, "heads": 2},
+    "t5": {"layers": 1, "width": 8, "heads": 2},
 }
 
 
