@@ -5,7 +5,7 @@ from typing import Any
 
 from components.records import check_columns, plan_blocks
 from components.sources import find_files, find_spans
-from components.trainer import family_of, with_preset
+from components.specs import family_of, with_sources
 from data.errors import ConfigError, did_you_mean
 from data.formats import format_for
 from models.families import FAMILIES
@@ -26,7 +26,7 @@ def check_data(config: Config) -> list[str]:
         files = {plan.block.path for plan in plans}
         lines.append(f"{f'span {span}: ' if span else ''}{len(files)} file(s), {len(plans)} block(s) of data")
     trainer = config.sections["trainer"]
-    family = with_preset(trainer["family"], trainer["preset"])
+    family = with_sources(trainer["family"], trainer["vectors"], trainer["preset"])
     if "preset" in family:
         lines.append(f"preset {family_of(family).find_preset()}")
     tokenizer = config.sections["tokenizer_gen"]["kind"] or "taken as published"

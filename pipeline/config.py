@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
+from components.specs import family_of
 from components.tokenizer_gen import check_options
-from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean
 from data.remote import is_folder
 from data.tokenizers import TOKENIZERS
