@@ -40,7 +40,7 @@ SIZES = {
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},
-    "transformer": {"layers": 2, "width": 8, "heads": 2},
+    "transformer": {"layers": 1, "width": 8, "heads": 2},
     "bert": {"layers": 2, "width": 8, "heads": 2},
     "roberta": {"layers": 1, "width": 8, "heads": 2},
     "distilbert": {"layers": 1, "width": 8, "heads": 2},
