@@ -1,0 +1,146 @@
+"""ELMo (Peters et al. 2018): vectors of words in their sentence, a learned mix of a two-way language model's layers."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from data.errors import ConfigError
+from models.families.base import Encoded, Family, Vocabulary
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+SIZES = "embedding filters highway activation layers units width cell_clip projection_clip residual".split()
+
+
+class Elmo(Family):
+    """A two-way language model over words made of their characters, and a mix of its layers for the task at hand."""
+
+    embedding: int = Field(16, ge=1, description="width of a character's vector")
+    filters: tuple[tuple[int, int], ...] = Field(
+        ((1, 16), (2, 32), (3, 64), (4, 64), (5, 64)), description="[characters wide, how many] of each kind of filter"
+    )
+    highway: int = Field(1, ge=0, description="highway layers between filters and projection")
+    activation: Literal["relu", "tanh"] = Field("relu", description="after the filters")
+    layers: int = Field(2, ge=1, le=8, description="layers of LSTM in each direction")
+    units: int = Field(256, ge=1, description="cells of a layer and direction")
+    width: int = Field(
+        64, ge=1, description="of a direction's vectors; cells are projected to it. Vectors are twice as wide"
+    )
+    cell_clip: float | None = Field(3.0, gt=0, description="most that a cell's state may be")
+    projection_clip: float | None = Field(3.0, gt=0, description="most that a projected value may be")
+    residual: bool = Field(True, description="add a layer's input to its output, from the second layer on")
+    weights: str | None = Field(None, description="folder with *options.json and *weights.hdf5; then sizes are theirs")
+    frozen: bool | None = Field(
+        None, description="train only the mix and what is on it; if not given, where weights come from elsewhere"
+    )
+    mix: Literal["learned", "words", "last"] = Field(
+        "learned", description="a token's vector: weighted sum of all layers, the word's own vector, or the last layer"
+    )
+    mix_l2: float = Field(1e-3, ge=0, description="holds the weights of the layers near their mean; 0: not at all")
+    pooling: Literal["max", "mean", "attention"] = Field("max", description="vector of a text from its tokens'")
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the tokens' vectors and the text's")
+
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    default_tokenizer: ClassVar[dict[str, Any]] = {
+        "kind": "words",
+        "vocabulary_size": 20_000,
+        "options": {"lowercase": False},
+    }
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 8,
+        "batch_tokens": 1024,
+        "optimizer": {"learning_rate": 1e-3, "schedule": "linear", "warmup": 0.1},
+    }
+    word_bytes: ClassVar[int] = 48  # with two marks, the 50 characters of the published models
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Elmo":
+        if self.weights and (given := [name for name in SIZES if name in self.model_fields_set]):
+            raise ValueError(f"got weights and {', '.join(given)}; weights have their own sizes: keep one of them")
+        if self.width > self.units:
+            raise ValueError(f"got width {self.width} with {self.units} units, wanted at most as many")
+        return self
+
+    @property
+    def is_frozen(self) -> bool:
+        return bool(self.weights) if self.frozen is None else self.frozen
+
+    def build(self, vocabulary, max_tokens, n_outputs, adapted):
+        from keras import layers
+
+        from models.elmo_layers import ScalarMix
+        from models.layers import Encoder, Pooling
+
+        parts = {"words": None, "bilm": None}
+        parts["words"], parts["bilm"] = self.network()
+        for part in parts.values():
+            part.trainable = not self.is_frozen
+        if self.mix == "learned":
+            parts["mix"] = ScalarMix(parts["bilm"].depth + 1, self.mix_l2)
+        parts |= {"dropout": layers.Dropout(self.dropout), "pooling": Pooling(self.pooling)}
+        return Encoder(parts, self.encode)
+
+    def network(self):
+        """The language model without its softmax: layers CharacterCnn and Bilm, with the published weights if any."""
+        import tensorflow as tf
+
+        from models.elmo_layers import Bilm, CharacterCnn
+        from models.published import elmo as published
+
+        sizes = published.read_options(self.weights) if self.weights else {name: getattr(self, name) for name in SIZES}
+        words = CharacterCnn(*(sizes[name] for name in ("embedding", "filters", "highway", "width", "activation")))
+        options = {name: sizes[name] for name in ("cell_clip", "projection_clip", "residual")}
+        bilm = Bilm(sizes["layers"], sizes["units"], sizes["width"], **options)
+        sentence, _, _ = words.in_sentences(tf.zeros([1, 0, self.word_bytes], tf.uint8), tf.zeros([1], tf.int32))
+        bilm(sentence, sentence, tf.constant([2]))
+        if self.weights:
+            published.assign(self.weights, words, bilm)
+        return words, bilm
+
+    def encode(self, parts, packed, training) -> Encoded:
+        every = self.every_layer(parts, packed)
+        mixed = {"learned": parts.get("mix"), "words": lambda layers: layers[0], "last": lambda layers: layers[-1]}[
+            self.mix
+        ](every)
+        sequence = parts["dropout"](mixed, training=training)
+        pooled = parts["pooling"](sequence, packed["mask"])
+        return Encoded(mixed, parts["dropout"](pooled, training=training), every, packed["mask"])
+
+    def every_layer(self, parts, packed) -> tuple:
+        """The words' own vectors, twice side by side, and what each layer of LSTM gives: <float>[B, T, 2 * width].
+
+        Between a text and its pair the language model reads what it reads between two sentences: where it goes
+        forwards the begin of the second, where it goes backwards the end of the first.
+        """
+        import tensorflow as tf
+
+        mask, word_bytes = packed["mask"], packed["word_bytes"]
+        length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        words, start, end = parts["words"].in_sentences(word_bytes, length)
+        between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]
+        layers, _ = parts["bilm"](tf.where(between, start, words), tf.where(between, end, words), length + 2)
+        return tuple(layer[:, 1:-1] for layer in (tf.concat([words, words], axis=2), *layers))
+
+    def report(self, encoder):
+        return {"mix": encoder.parts["mix"].report()} if self.mix == "learned" else {}
+
+
+def embed_sentence(encoder: "keras.layers.Layer", words: Sequence[str]) -> "np.ndarray":
+    """Every layer's vectors <float32>[layers, tokens, 2 * width] of a sentence, words first (AllenNLP's
+    `embed_sentence`, but for the states that it carries from one sentence to the next).
+
+    encoder: what `Elmo(...).build` gives. No words give [layers, 0, 2 * width].
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    raw = np.zeros([1, len(words), Elmo.word_bytes], np.uint8)
+    for place, word in enumerate(words):
+        data = np.frombuffer(word.encode()[: Elmo.word_bytes], np.uint8)
+        raw[0, place, : len(data)] = data
+    ids = tf.zeros([1, len(words)], tf.int32)
+    packed = {"ids": ids, "segment_ids": ids, "mask": tf.ones([1, len(words)], tf.bool), "word_bytes": tf.constant(raw)}
+    return np.stack([tf.cast(layer[0], tf.float32) for layer in encoder(packed).layers])
