@@ -62,13 +62,13 @@ class CharacterCnn(keras.layers.Layer):
         return words if self.project is None else self.project(words)
 
     def in_sentences(self, word_bytes: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """word_bytes <uint8>[B, T, W], length <int32>[B] -> vectors <float>[B, T + 2, width] with those of begin and end
-        of sentence around each row's words, and these two by themselves <float>[width]."""
+        """word_bytes <uint8>[B, T, W], length <int32>[B] -> vectors <float>[B, T + 2, width] with those of begin and
+        end of sentence around each row's words, and these two alone <float>[width]."""
         codes = characters(word_bytes)
         rows, tokens = tf.shape(codes)[0], tf.shape(codes)[1]
         marks = tf.constant(sentence_marks(codes.shape[2]))  # with the words, so that there is always something to do
         vectors = self(tf.concat([marks, tf.reshape(codes, [-1, codes.shape[2]])], axis=0))
-        start, end = tf.unstack(vectors[:2])
+        start, end = vectors[0], vectors[1]
         words = tf.reshape(vectors[2:], [rows, tokens, vectors.shape[1]])
         words = tf.pad(words, [[0, 0], [1, 1], [0, 0]])
         place = tf.range(tokens + 2)[None, :, None]

@@ -1,18 +1,20 @@
 """ELMo (Peters et al. 2018): vectors of words in their sentence, a learned mix of a two-way language model's layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.errors import ConfigError
-from models.families.base import Encoded, Family, Vocabulary
+from models.families.base import Encoded, Family
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
 
-SIZES = "embedding filters highway activation layers units width cell_clip projection_clip residual".split()
+SIZES = (  # that published weights bring with them
+    *("embedding", "filters", "highway", "activation", "layers", "units", "width"),
+    *("cell_clip", "projection_clip", "residual"),
+)
 
 
 class Elmo(Family):
@@ -74,12 +76,11 @@ class Elmo(Family):
         from models.elmo_layers import ScalarMix
         from models.layers import Encoder, Pooling
 
-        parts = {"words": None, "bilm": None}
-        parts["words"], parts["bilm"] = self.network()
-        for part in parts.values():
-            part.trainable = not self.is_frozen
+        words, bilm = self.network()
+        words.trainable = bilm.trainable = not self.is_frozen
+        parts = {"words": words, "bilm": bilm}
         if self.mix == "learned":
-            parts["mix"] = ScalarMix(parts["bilm"].depth + 1, self.mix_l2)
+            parts["mix"] = ScalarMix(bilm.depth + 1, self.mix_l2)
         parts |= {"dropout": layers.Dropout(self.dropout), "pooling": Pooling(self.pooling)}
         return Encoder(parts, self.encode)
 
@@ -102,9 +103,7 @@ class Elmo(Family):
 
     def encode(self, parts, packed, training) -> Encoded:
         every = self.every_layer(parts, packed)
-        mixed = {"learned": parts.get("mix"), "words": lambda layers: layers[0], "last": lambda layers: layers[-1]}[
-            self.mix
-        ](every)
+        mixed = parts["mix"](every) if self.mix == "learned" else every[0 if self.mix == "words" else -1]
         sequence = parts["dropout"](mixed, training=training)
         pooled = parts["pooling"](sequence, packed["mask"])
         return Encoded(mixed, parts["dropout"](pooled, training=training), every, packed["mask"])
@@ -117,7 +116,8 @@ class Elmo(Family):
         """
         import tensorflow as tf
 
-        mask, word_bytes = packed["mask"], packed["word_bytes"]
+        mask = packed["mask"]
+        word_bytes = tf.ensure_shape(packed["word_bytes"][..., : self.word_bytes], [None, None, self.word_bytes])
         length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
         words, start, end = parts["words"].in_sentences(word_bytes, length)
         between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]

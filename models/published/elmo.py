@@ -41,8 +41,8 @@ def read_options(folder: str | Path) -> dict[str, Any]:
         characters = cnn["max_characters_per_token"]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"trainer.family.weights: {path} could not be read ({type(error).__name__}: {error}); wanted the options of "
-            "a published ELMo, with lstm and char_cnn"
+            f"trainer.family.weights: {path} could not be read ({type(error).__name__}: {error}); wanted the options "
+            "of a published ELMo, with lstm and char_cnn"
         ) from None
     if characters != 50:
         raise ConfigError(
