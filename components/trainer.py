@@ -190,6 +190,7 @@ def trainer(
         max_tokens=max_tokens,
         parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
+        learned=spec.report(result.model.encoder),
         rows={split: len(store) if store else 0 for split, store in stores.items()},
     )
     _save(model, result.model, spec, job, words, labels, max_tokens, examples)

@@ -17,6 +17,7 @@ class TextModel(keras.Model):
     def __init__(self, pack: Callable, encoder: keras.layers.Layer, unpack: Callable, head: keras.layers.Layer):
         super().__init__()
         self.pack, self.encoder, self.unpack, self.head = pack, encoder, unpack, head
+        self.resources = getattr(encoder, "resources", ())
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits in float32, whatever the precision inside."""
@@ -30,11 +31,18 @@ class Encoder(keras.layers.Layer):
     The family writes the function next to its parameters; this class only gives Keras the variables.
     ladder: the layers of each step from the input up, word vectors first; what is in none (pooling) counts as above
       them all, with the head. Freezing and rates by layer go by it.
+    resources: what the function reads that Keras does not know of, for a SavedModel to hold.
     """
 
-    def __init__(self, parts: dict, forward: Callable, ladder: Sequence[Sequence[keras.layers.Layer]] = ()):
+    def __init__(
+        self,
+        parts: dict,
+        forward: Callable,
+        ladder: Sequence[Sequence[keras.layers.Layer]] = (),
+        resources: Sequence[Any] = (),
+    ):
         super().__init__()
-        self.parts, self.forward, self.ladder = parts, forward, ladder
+        self.parts, self.forward, self.ladder, self.resources = parts, forward, ladder, resources
 
     def build(self, packed_shapes):
         """Nothing to do: the parts build themselves at the first call."""

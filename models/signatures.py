@@ -37,7 +37,7 @@ def export(
     served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family.word_bytes)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
-    module.tokenizer = tokenizer.trackables
+    module.tokenizer, module.resources = tokenizer.trackables, list(getattr(model, "resources", ()))
     signatures = dict(task.signatures(served))
     if family.offers & {"pooled", "sequence"}:
         signatures[EMBED] = served.function(served.embed, [TEXT])

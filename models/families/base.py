@@ -83,6 +83,10 @@ class Family(BaseModel):
         """
         raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
 
+    def report(self, encoder: "keras.layers.Layer") -> dict[str, Any]:
+        """What of a trained encoder a user would want to read, as JSON values, for the model artifact's properties."""
+        return {}
+
     def adapt(self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary) -> "dict[str, np.ndarray]":
         """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.
 

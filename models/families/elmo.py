@@ -35,6 +35,10 @@ class Elmo(Family):
     projection_clip: float | None = Field(3.0, gt=0, description="most that a projected value may be")
     residual: bool = Field(True, description="add a layer's input to its output, from the second layer on")
     weights: str | None = Field(None, description="folder with *options.json and *weights.hdf5; then sizes are theirs")
+    hub: str | None = Field(
+        None,
+        description="TensorFlow Hub handle or folder of a module as google/elmo; always frozen, with its own sizes",
+    )
     frozen: bool | None = Field(
         None, description="train only the mix and what is on it; if not given, where weights come from elsewhere"
     )
@@ -60,29 +64,42 @@ class Elmo(Family):
 
     @model_validator(mode="after")
     def _one_source(self) -> "Elmo":
-        if self.weights and (given := [name for name in SIZES if name in self.model_fields_set]):
-            raise ValueError(f"got weights and {', '.join(given)}; weights have their own sizes: keep one of them")
+        source = "weights" if self.weights else "hub"
+        given = [name for name in (*SIZES, "hub") if name in self.model_fields_set and name != source]
+        if (self.weights or self.hub) and given:
+            raise ValueError(f"got {source} and {', '.join(given)}; {source} brings its own sizes: keep one of them")
+        if self.hub and self.frozen is False:
+            raise ValueError("got hub and frozen = false; a module's weights cannot be trained: leave frozen out")
         if self.width > self.units:
             raise ValueError(f"got width {self.width} with {self.units} units, wanted at most as many")
         return self
 
     @property
     def is_frozen(self) -> bool:
-        return bool(self.weights) if self.frozen is None else self.frozen
+        return bool(self.weights or self.hub) if self.frozen is None else self.frozen
+
+    @property
+    def refuses_tpu(self) -> str:  # type: ignore[override]
+        return "a module of TensorFlow Hub reads strings, which TPUs do not" if self.hub else ""
 
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from keras import layers
 
+        from models.elmo_hub import HubElmo
         from models.elmo_layers import ScalarMix
         from models.layers import Encoder, Pooling
 
-        words, bilm = self.network()
-        words.trainable = bilm.trainable = not self.is_frozen
-        parts = {"words": words, "bilm": bilm}
+        if self.hub:
+            module = HubElmo(self.hub)
+            parts, depth, resources = {"hub": module}, module.depth, [module.module]
+        else:
+            words, bilm = self.network()
+            words.trainable = bilm.trainable = not self.is_frozen
+            parts, depth, resources = {"words": words, "bilm": bilm}, bilm.depth, []
         if self.mix == "learned":
-            parts["mix"] = ScalarMix(bilm.depth + 1, self.mix_l2)
+            parts["mix"] = ScalarMix(depth + 1, self.mix_l2)
         parts |= {"dropout": layers.Dropout(self.dropout), "pooling": Pooling(self.pooling)}
-        return Encoder(parts, self.encode)
+        return Encoder(parts, self.encode, resources=resources)
 
     def network(self):
         """The language model without its softmax: layers CharacterCnn and Bilm, with the published weights if any."""
@@ -118,11 +135,15 @@ class Elmo(Family):
 
         mask = packed["mask"]
         word_bytes = tf.ensure_shape(packed["word_bytes"][..., : self.word_bytes], [None, None, self.word_bytes])
-        length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-        words, start, end = parts["words"].in_sentences(word_bytes, length)
-        between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]
-        layers, _ = parts["bilm"](tf.where(between, start, words), tf.where(between, end, words), length + 2)
-        return tuple(layer[:, 1:-1] for layer in (tf.concat([words, words], axis=2), *layers))
+        if self.hub:
+            words, *layers = parts["hub"](word_bytes, mask)
+        else:
+            length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+            words, start, end = parts["words"].in_sentences(word_bytes, length)
+            between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]
+            layers, _ = parts["bilm"](tf.where(between, start, words), tf.where(between, end, words), length + 2)
+            words, *layers = (each[:, 1:-1] for each in (words, *layers))
+        return tf.concat([words, words], axis=2), *layers
 
     def report(self, encoder):
         return {"mix": encoder.parts["mix"].report()} if self.mix == "learned" else {}

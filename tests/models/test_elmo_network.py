@@ -119,7 +119,7 @@ def test_a_folder_that_is_no_published_elmo_says_why(tmp_path, change, said):
 
 
 def test_one_source_of_sizes():
-    with pytest.raises(ValueError, match="got weights and layers, units; weights have their own sizes"):
+    with pytest.raises(ValueError, match="got weights and layers, units; weights brings its own sizes"):
         Elmo(weights="folder", units=3, layers=1)
     with pytest.raises(ValueError, match="got width 10 with 4 units"):
         Elmo(width=10, units=4)
