@@ -125,6 +125,9 @@ def trainer(
     buckets: Annotated[int, Field(gt=0, description="lengths that rows are padded to, at most")] = 6,
     steps_per_call: Annotated[int, Field(gt=0, description="training steps in one call of the compiled function")] = 1,
     jit_compile: Annotated[bool, Field(description="compile the step with XLA")] = False,
+    frozen_cache_gb: Annotated[
+        float, Field(ge=0, description="most disk for what frozen layers make of each row, computed once; 0: none")
+    ] = 10.0,
     strategy: Recorded[
         Annotated[
             Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")
@@ -171,6 +174,7 @@ def trainer(
             deterministic=deterministic,
             steps_per_call=steps_per_call,
             jit_compile=jit_compile,
+            frozen_cache_gb=frozen_cache_gb,
             checkpoint_seconds=checkpoint_seconds,
         ),
         strategy=devices,

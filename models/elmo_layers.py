@@ -142,7 +142,7 @@ class Bilm(keras.layers.Layer):
         **options,
     ):
         super().__init__(**options)
-        self.depth, self.units, self.residual = layers, units, residual
+        self.depth, self.residual = layers, residual
         self.dropout = keras.layers.Dropout(dropout)
         names = [[f"{direction}_{n}" for n in range(layers)] for direction in ("forwards", "backwards")]
         self.gates = [[keras.layers.Dense(4 * units, name=f"gates_{name}") for name in each] for each in names]
@@ -188,6 +188,42 @@ class Bilm(keras.layers.Layer):
             outputs.append(words)
             ended.append(after)
         return outputs, ended
+
+
+class Network(keras.layers.Layer):
+    """Words from their bytes and the two-way language model over them; the layers that the mix is made of."""
+
+    def __init__(
+        self,
+        embedding: int,
+        filters: Sequence[tuple[int, int]],
+        highway: int,
+        activation: str,
+        layers: int,
+        units: int,
+        width: int,
+        cell_clip: float | None,
+        projection_clip: float | None,
+        residual: bool,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.width, self.depth = width, layers
+        self.words = CharacterCnn(embedding, filters, highway, width, activation)
+        self.bilm = Bilm(layers, units, width, cell_clip, projection_clip, residual, dropout)
+
+    def call(self, word_bytes: tf.Tensor, mask: tf.Tensor) -> list[tf.Tensor]:
+        """word_bytes <uint8>[B, T, W], mask <bool>[B, T] -> the words' own vectors <float>[B, T, width], and what each
+        layer makes of them <float>[B, T, 2 * width].
+
+        A token without bytes is where a text and its pair meet. There the language model reads what it reads between
+        two sentences: forwards the begin of the second, backwards the end of the first.
+        """
+        length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        words, start, end = self.words.in_sentences(word_bytes, length)
+        between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]
+        layers, _ = self.bilm(tf.where(between, start, words), tf.where(between, end, words), length + 2)
+        return [each[:, 1:-1] for each in (words, *layers)]
 
 
 class ScalarMix(keras.layers.Layer):

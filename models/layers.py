@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.schema import FROZEN
+
 
 class TextModel(keras.Model):
     """From a batch (data/schema.py) to logits: packs, encodes, answers.
@@ -21,8 +23,17 @@ class TextModel(keras.Model):
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits in float32, whatever the precision inside."""
-        encoded = self.encoder(self.pack(batch), training=training)
+        packed = self.pack(batch)
+        if FROZEN in batch:
+            packed[FROZEN] = _fit(batch[FROZEN], tf.shape(packed["mask"])[1])
+        encoded = self.encoder(packed, training=training)
         return tf.cast(self.head(self.unpack(encoded)), tf.float32)
+
+
+def _fit(vectors: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """vectors <float>[B, M, F] cut or padded to <float>[B, tokens, F]."""
+    vectors = vectors[:, :tokens]
+    return tf.pad(vectors, [[0, 0], [0, tokens - tf.shape(vectors)[1]], [0, 0]])
 
 
 class Encoder(keras.layers.Layer):
@@ -32,6 +43,8 @@ class Encoder(keras.layers.Layer):
     ladder: the layers of each step from the input up, word vectors first; what is in none (pooling) counts as above
       them all, with the head. Freezing and rates by layer go by it.
     resources: what the function reads that Keras does not know of, for a SavedModel to hold.
+    frozen: where layers are not trained, `frozen(parts, packed) -> <float>[B, T, F]`, all that they give; `forward`
+      then takes it from packed["frozen"] where that is there (models/frozen.py).
     """
 
     def __init__(
@@ -40,9 +53,11 @@ class Encoder(keras.layers.Layer):
         forward: Callable,
         ladder: Sequence[Sequence[keras.layers.Layer]] = (),
         resources: Sequence[Any] = (),
+        frozen: Callable | None = None,
     ):
         super().__init__()
-        self.parts, self.forward, self.ladder, self.resources = parts, forward, ladder, resources
+        self.parts, self.forward, self.ladder = parts, forward, ladder
+        self.resources, self.frozen = resources, frozen
 
     def build(self, packed_shapes):
         """Nothing to do: the parts build themselves at the first call."""

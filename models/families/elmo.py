@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from data.schema import FROZEN
 from models.families.base import Encoded, Family
 
 if TYPE_CHECKING:
@@ -89,61 +90,48 @@ class Elmo(Family):
         from models.elmo_layers import ScalarMix
         from models.layers import Encoder, Pooling
 
-        if self.hub:
-            module = HubElmo(self.hub)
-            parts, depth, resources = {"hub": module}, module.depth, [module.module]
-        else:
-            words, bilm = self.network()
-            words.trainable = bilm.trainable = not self.is_frozen
-            parts, depth, resources = {"words": words, "bilm": bilm}, bilm.depth, []
+        network = HubElmo(self.hub) if self.hub else self.network()
+        if not self.hub:
+            network.trainable = not self.is_frozen
+        parts = {"network": network, "dropout": layers.Dropout(self.dropout), "pooling": Pooling(self.pooling)}
         if self.mix == "learned":
-            parts["mix"] = ScalarMix(depth + 1, self.mix_l2)
-        parts |= {"dropout": layers.Dropout(self.dropout), "pooling": Pooling(self.pooling)}
-        return Encoder(parts, self.encode, resources=resources)
+            parts["mix"] = ScalarMix(network.depth + 1, self.mix_l2)
+        resources = [network.module] if self.hub else []
+        return Encoder(parts, self.encode, resources=resources, frozen=self.vectors if self.is_frozen else None)
 
-    def network(self):
-        """The language model without its softmax: layers CharacterCnn and Bilm, with the published weights if any."""
+    def network(self, dropout: float = 0.0):
+        """The language model without its softmax, a models.elmo_layers.Network, with the published weights if any."""
         import tensorflow as tf
 
-        from models.elmo_layers import Bilm, CharacterCnn
+        from models.elmo_layers import Network
         from models.published import elmo as published
 
         sizes = published.read_options(self.weights) if self.weights else {name: getattr(self, name) for name in SIZES}
-        words = CharacterCnn(*(sizes[name] for name in ("embedding", "filters", "highway", "width", "activation")))
-        options = {name: sizes[name] for name in ("cell_clip", "projection_clip", "residual")}
-        bilm = Bilm(sizes["layers"], sizes["units"], sizes["width"], **options)
-        sentence, _, _ = words.in_sentences(tf.zeros([1, 0, self.word_bytes], tf.uint8), tf.zeros([1], tf.int32))
-        bilm(sentence, sentence, tf.constant([2]))
+        network = Network(**sizes, dropout=dropout)
+        network(tf.zeros([1, 1, self.word_bytes], tf.uint8), tf.ones([1, 1], tf.bool))
         if self.weights:
-            published.assign(self.weights, words, bilm)
-        return words, bilm
+            published.assign(self.weights, network)
+        return network
+
+    def vectors(self, parts, packed):
+        """All that the language model gives, side by side: <float>[B, T, (1 + 2 * layers) * width], words first."""
+        import tensorflow as tf
+
+        word_bytes = tf.ensure_shape(packed["word_bytes"][..., : self.word_bytes], [None, None, self.word_bytes])
+        return tf.concat(parts["network"](word_bytes, packed["mask"]), axis=2)
 
     def encode(self, parts, packed, training) -> Encoded:
-        every = self.every_layer(parts, packed)
+        """The mix, and of `layers` the first is the words' own vectors twice, as wide as the others."""
+        import tensorflow as tf
+
+        vectors = packed[FROZEN] if FROZEN in packed else self.vectors(parts, packed)
+        width, depth = parts["network"].width, parts["network"].depth
+        words, *layers = tf.split(vectors, [width, *[2 * width] * depth], axis=2)
+        every = (tf.concat([words, words], axis=2), *layers)
         mixed = parts["mix"](every) if self.mix == "learned" else every[0 if self.mix == "words" else -1]
         sequence = parts["dropout"](mixed, training=training)
         pooled = parts["pooling"](sequence, packed["mask"])
         return Encoded(mixed, parts["dropout"](pooled, training=training), every, packed["mask"])
-
-    def every_layer(self, parts, packed) -> tuple:
-        """The words' own vectors, twice side by side, and what each layer of LSTM gives: <float>[B, T, 2 * width].
-
-        Between a text and its pair the language model reads what it reads between two sentences: where it goes
-        forwards the begin of the second, where it goes backwards the end of the first.
-        """
-        import tensorflow as tf
-
-        mask = packed["mask"]
-        word_bytes = tf.ensure_shape(packed["word_bytes"][..., : self.word_bytes], [None, None, self.word_bytes])
-        if self.hub:
-            words, *layers = parts["hub"](word_bytes, mask)
-        else:
-            length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-            words, start, end = parts["words"].in_sentences(word_bytes, length)
-            between = tf.pad(mask & ~tf.reduce_any(word_bytes > 0, axis=2), [[0, 0], [1, 1]])[:, :, None]
-            layers, _ = parts["bilm"](tf.where(between, start, words), tf.where(between, end, words), length + 2)
-            words, *layers = (each[:, 1:-1] for each in (words, *layers))
-        return tf.concat([words, words], axis=2), *layers
 
     def report(self, encoder):
         return {"mix": encoder.parts["mix"].report()} if self.mix == "learned" else {}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from models.elmo_layers import Bilm, CharacterCnn
+    from models.elmo_layers import Bilm, CharacterCnn, Network
 
 OPTIONS, WEIGHTS = "*options.json", "*weights.hdf5"
 
@@ -52,15 +52,15 @@ def read_options(folder: str | Path) -> dict[str, Any]:
     return sizes
 
 
-def assign(folder: str | Path, words: "CharacterCnn", bilm: "Bilm") -> None:
-    """Sets the weights of layers of these sizes, already built. Raises ConfigError where they are not of that shape."""
+def assign(folder: str | Path, network: "Network") -> None:
+    """Sets the weights of a network of these sizes, already built. Raises ConfigError where their shapes differ."""
     import h5py
 
     path = _only(folder, WEIGHTS)
     try:
         with h5py.File(path) as file:
             arrays = {name: file[name][...] for name in _datasets(file)}
-        for weight, array in [*_of_words(words, arrays), *_of_bilm(bilm, arrays)]:
+        for weight, array in [*_of_words(network.words, arrays), *_of_bilm(network.bilm, arrays)]:
             if tuple(weight.shape) != array.shape:
                 raise ValueError(f"{weight.path} is {array.shape}, wanted {tuple(weight.shape)}")
             weight.assign(array)

@@ -104,7 +104,7 @@ def test_a_hub_module_gives_its_layers_by_either_signature(module, tmp_path, sig
     ask = tf.saved_model.load(str(module), tags=[]).signatures["tokens"]
     rows = [row + [""] * (5 - len(row)) for row in WORDS]
     expected = ask(tokens=tf.constant(rows), sequence_len=tf.constant([len(row) for row in WORDS]))
-    assert model.encoder.parts["hub"].name == signatures[-1]
+    assert model.encoder.parts["network"].name == signatures[-1]
     for row, words in enumerate(WORDS):
         kept = slice(0, len(words))
         names = ("word_emb", "lstm_outputs1", "lstm_outputs2")
@@ -118,7 +118,7 @@ def test_a_hub_module_gives_its_layers_by_either_signature(module, tmp_path, sig
 def test_the_mix_over_a_hub_module_is_the_modules_own(module):
     """With the module's own weights in it, the mix is its output `elmo`; and it can be trained, unlike the module's."""
     model, _ = encoded(Elmo(hub=str(module), mix_l2=0, dropout=0.0))
-    loaded = model.encoder.parts["hub"].module
+    loaded = model.encoder.parts["network"].module
     mix = next(variable for variable in loaded.variables if "mix" in variable.name)
     model.encoder.parts["mix"].set_weights([mix.numpy(), np.array(1.0)])
     text = tf.constant([" ".join(row) for row in WORDS])

@@ -39,15 +39,15 @@ def test_characters_are_those_of_the_published_models():
 @pytest.mark.skipif(not GOLD.exists(), reason="needs elmo_tiny_fixture in ../shared/data")
 def test_published_weights_give_the_gold_outputs():
     """The gold is the top layer of 10 batches of three, each row going on with the states of the batch before."""
-    words, bilm = Elmo(weights=str(GOLD)).network()
+    network = Elmo(weights=str(GOLD)).network()
     batches = list(zip(*json.loads((GOLD / "lm_embeddings_sentences.json").read_text()), strict=True))
     gold = [h5py.File(GOLD / f"lm_embeddings_{row}.hdf5") for row in range(3)]
     states = [[[tf.zeros([3, 64]), tf.zeros([3, 16])] for _ in range(2)] for _ in range(2)]
     for n, batch in enumerate(batches):
         sentences = [text.split() for text in batch]
         length = tf.constant([len(sentence) for sentence in sentences])
-        tokens, _, _ = words.in_sentences(tf.constant(raw(sentences, int(max(length)) + n % 2)), length)
-        layers, states = bilm(tokens, tokens, length + 2, states)
+        tokens, _, _ = network.words.in_sentences(tf.constant(raw(sentences, int(max(length)) + n % 2)), length)
+        layers, states = network.bilm(tokens, tokens, length + 2, states)
         for row, sentence in enumerate(sentences):
             expected = np.concatenate(list(gold[row][str(n)][...]), axis=1)
             np.testing.assert_allclose(layers[-1][row, 1 : len(sentence) + 1], expected, atol=1e-5, rtol=0)
