@@ -209,6 +209,11 @@ class Network(keras.layers.Layer):
     ):
         super().__init__()
         self.width, self.depth = width, layers
+        self.sizes = {
+            **{"embedding": embedding, "filters": filters, "highway": highway, "activation": activation},
+            **{"layers": layers, "units": units, "width": width},
+            **{"cell_clip": cell_clip, "projection_clip": projection_clip, "residual": residual},
+        }
         self.words = CharacterCnn(embedding, filters, highway, width, activation)
         self.bilm = Bilm(layers, units, width, cell_clip, projection_clip, residual, dropout)
 

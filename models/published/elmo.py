@@ -1,11 +1,9 @@
 """ELMo as AllenNLP and bilm-tf publish it: a folder with *options.json and *weights.hdf5.
 
-The options are the network's sizes; the weights go in as they are, but for the rows of the LSTMs' kernel, which holds
-those of inputs and state one above the other.
+The options are the network's sizes; weights go in and out as they are.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +13,10 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from models.elmo_layers import Bilm, CharacterCnn, Network
+    from models.elmo_layers import Network
 
 OPTIONS, WEIGHTS = "*options.json", "*weights.hdf5"
+FILTER = "CNN/W_cnn_"  # these have an axis of length 1 more
 
 
 def read_options(folder: str | Path) -> dict[str, Any]:
@@ -59,16 +58,48 @@ def assign(folder: str | Path, network: "Network") -> None:
     path = _only(folder, WEIGHTS)
     try:
         with h5py.File(path) as file:
-            arrays = {name: file[name][...] for name in _datasets(file)}
-        for weight, array in [*_of_words(network.words, arrays), *_of_bilm(network.bilm, arrays)]:
-            if tuple(weight.shape) != array.shape:
-                raise ValueError(f"{weight.path} is {array.shape}, wanted {tuple(weight.shape)}")
-            weight.assign(array)
+            for name, variables in _layout(network).items():
+                array, wanted = file[name][...], _stacked(name, variables)
+                if array.shape != wanted.shape:
+                    raise ValueError(f"{name} is {array.shape}, wanted {wanted.shape}")
+                rows = array[0] if name.startswith(FILTER) else array
+                for variable in variables:
+                    variable.assign(rows[: variable.shape[0]])
+                    rows = rows[variable.shape[0] :]
     except (OSError, KeyError, ValueError) as error:
         raise ConfigError(
             f"trainer.family.weights: {path} does not hold the weights of the options beside it "
             f"({type(error).__name__}: {error}); wanted both files of one published model"
         ) from None
+
+
+def write(folder: str | Path, network: "Network") -> None:
+    """Writes a network as a folder that `read_options` and `assign` read; bilm-tf and AllenNLP do too."""
+    import h5py
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = network.sizes
+    cnn = {
+        "embedding": {"dim": sizes["embedding"]},
+        "filters": [list(each) for each in sizes["filters"]],
+        "n_highway": sizes["highway"],
+        "n_characters": 262,  # with the padding of sentences, which has no row in the file
+        "max_characters_per_token": 50,
+        "activation": sizes["activation"],
+    }
+    lstm = {
+        "n_layers": sizes["layers"],
+        "dim": sizes["units"],
+        "projection_dim": sizes["width"],
+        "cell_clip": sizes["cell_clip"],
+        "proj_clip": sizes["projection_clip"],
+        "use_skip_connections": sizes["residual"],
+    }
+    (folder / OPTIONS[1:]).write_text(json.dumps({"lstm": lstm, "char_cnn": cnn}, indent=1))
+    with h5py.File(folder / WEIGHTS[1:], "w") as file:
+        for name, variables in _layout(network).items():
+            file[name] = _stacked(name, variables)
 
 
 def _only(folder: str | Path, pattern: str) -> Path:
@@ -82,33 +113,28 @@ def _only(folder: str | Path, pattern: str) -> Path:
     return found[0]
 
 
-def _datasets(file) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
-    return names
+def _stacked(name: str, variables: "list[keras.Variable]") -> "np.ndarray":
+    import numpy as np
+
+    array = np.concatenate([variable.numpy() for variable in variables])
+    return array[None] if name.startswith(FILTER) else array
 
 
-def _of_words(words: "CharacterCnn", arrays: "Mapping[str, np.ndarray]") -> list[tuple["keras.Variable", Any]]:
-    found = [(words.embedding.embeddings, arrays["char_embed"])]
+def _layout(network: "Network") -> "dict[str, list[keras.Variable]]":
+    """Names in the file, each with the variables whose rows it holds one above the other."""
+    words, bilm = network.words, network.bilm
+    found = {"char_embed": [words.embedding.embeddings]}
     for n, layer in enumerate(words.filters):
-        found += [(layer.kernel, arrays[f"CNN/W_cnn_{n}"][0]), (layer.bias, arrays[f"CNN/b_cnn_{n}"])]
+        found |= {f"{FILTER}{n}": [layer.kernel], f"CNN/b_cnn_{n}": [layer.bias]}
     for n, layer in enumerate(words.highway):
         for name, dense in (("carry", layer.carry), ("transform", layer.transform)):
-            found += [(dense.kernel, arrays[f"CNN_high_{n}/W_{name}"]), (dense.bias, arrays[f"CNN_high_{n}/b_{name}"])]
+            found |= {f"CNN_high_{n}/W_{name}": [dense.kernel], f"CNN_high_{n}/b_{name}": [dense.bias]}
     if words.project is not None:
-        found += [(words.project.kernel, arrays["CNN_proj/W_proj"]), (words.project.bias, arrays["CNN_proj/b_proj"])]
-    return found
-
-
-def _of_bilm(bilm: "Bilm", arrays: "Mapping[str, np.ndarray]") -> list[tuple["keras.Variable", Any]]:
-    found = []
+        found |= {"CNN_proj/W_proj": [words.project.kernel], "CNN_proj/b_proj": [words.project.bias]}
     for side in range(2):
         for n, (gates, lstm) in enumerate(zip(bilm.gates[side], bilm.lstms[side], strict=True)):
             name = f"RNN_{side}/RNN/MultiRNNCell/Cell{n}/LSTMCell"
-            inputs = gates.kernel.shape[0]
-            kernel = arrays[f"{name}/W_0"]
-            found += [(gates.kernel, kernel[:inputs]), (gates.bias, arrays[f"{name}/B"])]
-            found += [(lstm.cell.recurrent, kernel[inputs:])]
+            found |= {f"{name}/W_0": [gates.kernel, lstm.cell.recurrent], f"{name}/B": [gates.bias]}
             if lstm.cell.width != lstm.cell.units:
-                found.append((lstm.cell.projection, arrays[f"{name}/W_P_0"]))
+                found[f"{name}/W_P_0"] = [lstm.cell.projection]
     return found

@@ -11,6 +11,7 @@ import tensorflow as tf
 from data.errors import ConfigError
 from models.elmo_layers import ScalarMix, characters, sentence_marks
 from models.families.elmo import Elmo, embed_sentence
+from models.published import elmo as published
 from tests.models.elmo_reference import Reference, write
 
 GOLD = Path(__file__).parents[3] / "shared/data/elmo_tiny_fixture"
@@ -108,7 +109,7 @@ def test_the_mix_is_equation_1():
         (lambda folder: (folder / "options.json").write_text("{}"), "KeyError: 'lstm'.*wanted the options of"),
         (lambda folder: (folder / "weights.hdf5").write_text("x"), "does not hold the weights of the options"),
         (lambda folder: write(folder / "x", lstm={"dim": 9}).joinpath("options.json").replace(folder / "options.json"),
-         r"gates_forwards_0/kernel is \(4, 24\), wanted \(4, 36\)"),
+         r"LSTMCell/W_0 is \(8, 24\), wanted \(8, 36\)"),
         (lambda folder: write(folder, cnn={"max_characters_per_token": 20}), "= 20; wanted 50"),
     ],
 )  # fmt: skip
@@ -123,3 +124,19 @@ def test_one_source_of_sizes():
         Elmo(weights="folder", units=3, layers=1)
     with pytest.raises(ValueError, match="got width 10 with 4 units"):
         Elmo(width=10, units=4)
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    """As the reference reads it too: so other readers of the published format should."""
+    for number, changes in enumerate(({}, {"dim": 4, "use_skip_connections": False, "cell_clip": None})):
+        first = write(tmp_path / f"{number}", lstm=changes, cnn={"filters": [[2, 4]]} if number else {})
+        network = Elmo(weights=str(first)).network()
+        published.write(tmp_path / f"{number}-again", network)
+        again = Elmo(weights=str(tmp_path / f"{number}-again")).network()
+        assert again.sizes == network.sizes
+        for found, expected in zip(again.weights, network.weights, strict=True):
+            assert np.array_equal(found, expected)
+        names = [h5py.File(path)["char_embed"].shape for path in tmp_path.glob(f"{number}*/weights.hdf5")]
+        assert names == [(261, 3)] * 2
+    reference = Reference(tmp_path / "0-again").layers(["a"])
+    np.testing.assert_allclose(reference, Reference(tmp_path / "0").layers(["a"]), atol=1e-12)
