@@ -41,6 +41,7 @@ class HubElmo:
         for variable in self.module.variables:
             variable._trainable = False  # else a tape asks for gradients through loops of TensorFlow 1, which have none
         self.width, self.depth = int(outputs["word_emb"].shape[-1]), len(self.layers)
+        self.ladder: list[list] = [[] for _ in range(self.depth + 1)]  # nothing in it can be trained
 
     def __call__(self, word_bytes: tf.Tensor, mask: tf.Tensor) -> list[tf.Tensor]:
         """word_bytes <uint8>[B, T, W], mask <bool>[B, T] -> word vectors <float32>[B, T, width], and each layer's

@@ -217,6 +217,15 @@ class Network(keras.layers.Layer):
         self.words = CharacterCnn(embedding, filters, highway, width, activation)
         self.bilm = Bilm(layers, units, width, cell_clip, projection_clip, residual, dropout)
 
+    @property
+    def ladder(self) -> list[list[keras.layers.Layer]]:
+        """The layers from the input up: the words, then both directions of each layer."""
+        by_side = [self.bilm.gates, self.bilm.lstms]
+        return [
+            [self.words],
+            *([layers[side][n] for layers in by_side for side in range(2)] for n in range(self.depth)),
+        ]
+
     def call(self, word_bytes: tf.Tensor, mask: tf.Tensor) -> list[tf.Tensor]:
         """word_bytes <uint8>[B, T, W], mask <bool>[B, T] -> the words' own vectors <float>[B, T, width], and what each
         layer makes of them <float>[B, T, 2 * width].

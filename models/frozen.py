@@ -1,11 +1,11 @@
 """What frozen layers give, computed once a row and read from a file in every epoch after.
 
-An encoder whose lower layers will not be trained says so by `frozen` (models/layers.py). Their vectors go to
+For encoders that can take those vectors in place of computing them (`below`, models/layers.py). They lie in
 memory-mapped files beside the checkpoints, so that a run that goes on reads what it read before, bit for bit.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,27 @@ from models.training import Training
 def cache_frozen(
     model: keras.Model, stores: Mapping[str, TokenStore], training: Training, directory: str | Path | None
 ) -> None:
-    """Gives the stores what the model's frozen layers make of each row, in place of the words' bytes.
+    """Gives the stores what the encoder's layers make of each row, in place of the words' bytes, if none ever trains.
 
-    Does nothing where no layer is frozen, or where it would take more than `training.frozen_cache_gb`.
+    Does nothing otherwise, or where it would take more than `training.frozen_cache_gb`.
     directory: where the files stay for a run that goes on; if remote or None, they last as long as the stores.
     """
     encoder = getattr(model, "encoder", None)
-    if getattr(encoder, "frozen", None) is None:
+    if getattr(encoder, "below", None) is None:
+        return
+    layers = [weight for step in encoder.ladder for layer in step for weight in layer.weights]
+    if {id(weight) for weight in layers} & {id(weight) for weight in training.fine_tuning.trained(model)}:
         return
 
     @tf.function(input_signature=[any_shape(next(iter(stores.values())))], autograph=False)
     def compute(batch):
         packed = model.pack(features(batch))
-        return encoder.frozen(encoder.parts, packed), tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
+        return encoder.below(encoder.parts, packed), tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
 
     columns = {name: _Column(store, training, compute) for name, store in stores.items()}
     if sum(column.bytes for column in columns.values()) > training.frozen_cache_gb * 1e9:
         return
-    identity = _digest(encoder)
+    identity = _digest(layers)
     for name, store in stores.items():
         columns[name].open(directory, name, identity)
         store.replace_words(FROZEN, columns[name].gather)
@@ -97,8 +100,8 @@ class _Column:
         return vectors
 
 
-def _digest(encoder: keras.layers.Layer) -> str:
+def _digest(weights: Sequence[keras.Variable]) -> str:
     digest = xxhash.xxh3_64()
-    for weight in encoder.non_trainable_weights:
+    for weight in weights:
         digest.update(np.ascontiguousarray(weight.numpy()))
     return digest.hexdigest()

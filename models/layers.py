@@ -43,8 +43,8 @@ class Encoder(keras.layers.Layer):
     ladder: the layers of each step from the input up, word vectors first; what is in none (pooling) counts as above
       them all, with the head. Freezing and rates by layer go by it.
     resources: what the function reads that Keras does not know of, for a SavedModel to hold.
-    frozen: where layers are not trained, `frozen(parts, packed) -> <float>[B, T, F]`, all that they give; `forward`
-      then takes it from packed["frozen"] where that is there (models/frozen.py).
+    below: `below(parts, packed) -> <float>[B, T, F]`, all that the ladder's layers give; `forward` takes it from
+      packed["frozen"] where that is there, as in a training that leaves these layers alone (models/frozen.py).
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Encoder(keras.layers.Layer):
         forward: Callable,
         ladder: Sequence[Sequence[keras.layers.Layer]] = (),
         resources: Sequence[Any] = (),
-        frozen: Callable | None = None,
+        below: Callable | None = None,
     ):
         super().__init__()
         self.parts, self.forward, self.ladder = parts, forward, ladder
-        self.resources, self.frozen = resources, frozen
+        self.resources, self.below = resources, below
 
     def build(self, packed_shapes):
         """Nothing to do: the parts build themselves at the first call."""

@@ -97,7 +97,7 @@ class Elmo(Family):
         if self.mix == "learned":
             parts["mix"] = ScalarMix(network.depth + 1, self.mix_l2)
         resources = [network.module] if self.hub else []
-        return Encoder(parts, self.encode, resources=resources, frozen=self.vectors if self.is_frozen else None)
+        return Encoder(parts, self.encode, network.ladder, resources, self.vectors)
 
     def network(self, dropout: float = 0.0):
         """The language model without its softmax, a models.elmo_layers.Network, with the published weights if any."""

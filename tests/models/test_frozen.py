@@ -11,6 +11,7 @@ from data.schema import FROZEN, IDS, IDS_PAIR, WORD_BYTES, WORD_BYTES_PAIR
 from data.store import Shards, TokenStore, ragged, write_shard
 from models.build import build_model
 from models.families.elmo import Elmo
+from models.fine_tuning import FineTuning
 from models.frozen import cache_frozen
 from models.loop import train
 from models.optimizer import Optimizer
@@ -20,6 +21,7 @@ from models.training import Training
 from tests.contracts import tiny
 from tests.models import elmo_reference, tf1_module
 
+ALL = FineTuning(frozen="all")
 TEXTS = ["good film", "bad film plot", "fun", "dull plot not fun at all", "very good", "very very dull"]
 
 
@@ -52,7 +54,7 @@ class Crash(keras.callbacks.Callback):
 
 
 def run(family, directory, callbacks=(), pairs=False, **changes):
-    options = {"epochs": 3, "batch_tokens": 16, "buckets": 2, "max_tokens": tiny.MAX_TOKENS, "checkpoint_seconds": 0}
+    options = {"epochs": 2, "batch_tokens": 16, "buckets": 2, "max_tokens": tiny.MAX_TOKENS, "checkpoint_seconds": 0}
     arguments = family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, 2, pairs
     stores = store(directory / "train", pairs=pairs), store(directory / "valid", TEXTS[2:], pairs)
     return train(
@@ -90,7 +92,7 @@ def test_a_run_that_was_killed_reads_what_it_read_before(published, tmp_path):
     family = Elmo(weights=str(published), dropout=0.2)
     whole, _ = run(family, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(family, tmp_path / "killed", [Crash(4)])
+        run(family, tmp_path / "killed", [Crash(3)])
     done = tmp_path / "killed/checkpoints/frozen/train.done"
     written = done.stat().st_mtime_ns
     resumed, _ = run(family, tmp_path / "killed")
@@ -129,8 +131,10 @@ def test_hub_modules_and_half_precision_are_cached_too(tmp_path):
 
 
 def test_what_is_trained_is_not_cached(tmp_path):
-    _, stores = run(tiny.family("elmo"), tmp_path, epochs=1)
-    assert FROZEN not in stores[0].gather(np.array([0]), 5)
+    half = FineTuning(frozen=2)
+    for n, (changes, kept) in enumerate((({}, False), ({"fine_tuning": half}, False), ({"fine_tuning": ALL}, True))):
+        _, stores = run(tiny.family("elmo"), tmp_path / str(n), epochs=1, **changes)
+        assert (FROZEN in stores[0].gather(np.array([0]), 5)) == kept
 
 
 def test_the_step_compiles_with_xla_over_the_cache(tmp_path):
