@@ -30,7 +30,7 @@ def cache_frozen(
     Does nothing otherwise, or where it would take more than `training.frozen_cache_gb`.
     directory: where the files stay for a run that goes on; if remote or None, they last as long as the stores.
     """
-    encoder = getattr(model, "encoder", None)
+    encoder: Any = getattr(model, "encoder", None)
     if getattr(encoder, "below", None) is None:
         return
     layers = [weight for step in encoder.ladder for layer in step for weight in layer.weights]
@@ -103,5 +103,5 @@ class _Column:
 def _digest(weights: Sequence[keras.Variable]) -> str:
     digest = xxhash.xxh3_64()
     for weight in weights:
-        digest.update(np.ascontiguousarray(weight.numpy()))
+        digest.update(weight.numpy().tobytes())
     return digest.hexdigest()

@@ -58,6 +58,7 @@ class Family(BaseModel):
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
     special_tokens: ClassVar[str] = ""  # around and between texts: a key of models/packing.py's SCHEMES
     word_bytes: ClassVar[int] = 0  # above 0, packed has word_bytes <uint8>[B, T, word_bytes]: it reads whole words
+    embeds_layers: ClassVar[bool] = False  # the signature `embed` gives every layer's vectors too
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
     def defaults(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Elmo(Family):
         "batch_tokens": 1024,
         "optimizer": {"learning_rate": 1e-3, "schedule": "linear", "warmup": 0.1},
     }
+    embeds_layers: ClassVar[bool] = True
     word_bytes: ClassVar[int] = 48  # with two marks, the 50 characters of the published models
 
     @model_validator(mode="after")
@@ -97,7 +98,7 @@ class Elmo(Family):
         if self.mix == "learned":
             parts["mix"] = ScalarMix(network.depth + 1, self.mix_l2)
         resources = [network.module] if self.hub else []
-        return Encoder(parts, self.encode, network.ladder, resources, self.vectors)
+        return Encoder(parts, self.encode, network.ladder, resources, self.layer_vectors)
 
     def network(self, dropout: float = 0.0):
         """The language model without its softmax, a models.elmo_layers.Network, with the published weights if any."""
@@ -113,7 +114,7 @@ class Elmo(Family):
             published.assign(self.weights, network)
         return network
 
-    def vectors(self, parts, packed):
+    def layer_vectors(self, parts, packed):
         """All that the language model gives, side by side: <float>[B, T, (1 + 2 * layers) * width], words first."""
         import tensorflow as tf
 
@@ -124,7 +125,7 @@ class Elmo(Family):
         """The mix, and of `layers` the first is the words' own vectors twice, as wide as the others."""
         import tensorflow as tf
 
-        vectors = packed[FROZEN] if FROZEN in packed else self.vectors(parts, packed)
+        vectors = packed[FROZEN] if FROZEN in packed else self.layer_vectors(parts, packed)
         width, depth = parts["network"].width, parts["network"].depth
         words, *layers = tf.split(vectors, [width, *[2 * width] * depth], axis=2)
         every = (tf.concat([words, words], axis=2), *layers)

@@ -79,7 +79,7 @@ def write(folder: str | Path, network: "Network") -> None:
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sizes = network.sizes
+    sizes: dict[str, Any] = dict(network.sizes)
     cnn = {
         "embedding": {"dim": sizes["embedding"]},
         "filters": [list(each) for each in sizes["filters"]],

@@ -144,6 +144,21 @@ def test_a_hub_module_travels_in_the_saved_model(module, tmp_path):
     np.testing.assert_allclose(serve(text=texts)["scores"], expected["scores"], atol=1e-6)
 
 
+def test_the_signature_embed_gives_every_layer(published, tmp_path):
+    family, task = Elmo(weights=str(published)), Classification()
+    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False)
+    export(model, family, task, tiny.WORDS, ["no", "yes"], tiny.MAX_TOKENS, False, tmp_path)
+    embed = tf.saved_model.load(str(tmp_path)).signatures["embed"]
+    found = embed(text=tf.constant(["niño good", "bad"]))
+    assert found["layers"].shape == (2, 3, 2, 8) and not np.any(found["layers"][1, :, 1])
+    reference = elmo_reference.Reference(published)
+    for row, sentence in enumerate((["niño", "good"], ["bad"])):
+        reference.forget()
+        expected = reference.layers(sentence)
+        np.testing.assert_allclose(found["layers"][row, :, : len(sentence)], expected, atol=1e-5)
+    assert embed(text=tf.constant([], tf.string))["layers"].shape[:2] == (0, 3)
+
+
 def test_what_is_no_elmo_module_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="no-module' could not be fetched or read .*give its folder"):
         HubElmo(str(tmp_path / "no-module"))
