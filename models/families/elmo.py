@@ -84,6 +84,11 @@ class Elmo(Family):
     def refuses_tpu(self) -> str:  # type: ignore[override]
         return "a module of TensorFlow Hub reads strings, which TPUs do not" if self.hub else ""
 
+    def start_from(self, folder: str) -> "Elmo":
+        """This family over the weights in a folder, which have their own sizes."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set - set(SIZES) - {"hub"}}
+        return type(self)(**{**kept, "weights": folder})
+
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from keras import layers
 

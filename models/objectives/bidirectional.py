@@ -6,16 +6,13 @@ the log-uniform distribution, which fits ids that go by frequency; evaluation ta
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-if TYPE_CHECKING:
-    import keras
-
-    from models.families.base import Vocabulary
-    from models.families.elmo import Elmo
+from data.errors import ConfigError
 
 
 class Bidirectional(BaseModel):
@@ -26,15 +23,34 @@ class Bidirectional(BaseModel):
     samples: int = Field(4096, ge=0, description="words that stand for all others in a training step; 0: all of them")
     dropout: float = Field(0.1, ge=0, lt=1, description="on what each layer reads, and on the last one's output")
 
-    def build(self, family: "Elmo", vocabulary: "Vocabulary") -> "keras.Model":
+    recommended: ClassVar[dict[str, Any]] = {
+        "epochs": 10,
+        "batch_tokens": 2048,
+        "optimizer": {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup": 200},
+    }
+
+    def build(self, family, vocabulary):
         """A model from a batch (ids, length, word_bytes) to nats a word <float32>[B, 2], forwards and backwards; the
-        end and the begin of a sentence count as words. In training an estimate. Its `network` is the family's."""
+        end and the begin of a sentence count as words. In training an estimate. Its `network` is the family's.
+
+        family: an Elmo without hub. Raises ConfigError when the vocabulary has no start and end.
+        """
         from models.objectives.bidirectional_layers import BidirectionalLm
 
-        return BidirectionalLm(family.network(self.dropout), vocabulary, self.samples, self.dropout)
+        if None in (vocabulary.start, vocabulary.end):
+            raise ConfigError(
+                "tokenizer_gen.kind: objective 'bidirectional' wants words for the begin and end of a sentence, and "
+                "this tokenizer has none; wanted 'words'"
+            )
+        marks = vocabulary.start, vocabulary.end
+        return BidirectionalLm(family.network(self.dropout), vocabulary.size, marks, self.samples, self.dropout)
 
-    def loss(self, nats: Any, batch: Mapping[str, Any]) -> Any:
-        """Mean nats a word <float32>[B]; with `row_weights` the mean over rows is the mean over words."""
+    def weights(self, lengths: np.ndarray) -> np.ndarray:
+        """Words that a row is to say in each direction <float32>[rows]: so the mean over rows is one over words."""
+        return (lengths + 1).astype(np.float32)
+
+    def loss(self, nats, batch):
+        """Mean nats a word of both directions <float32>[B]."""
         import tensorflow as tf
 
         return tf.reduce_mean(nats, axis=1)
@@ -48,10 +64,12 @@ class Bidirectional(BaseModel):
             "perplexity_backwards": float(np.exp(backwards)),
         }
 
+    def save(self, model, directory: Path) -> str:
+        """Writes the network below `directory` in the published format, and returns its folder there."""
+        from models.published.elmo import write
 
-def row_weights(lengths: np.ndarray) -> np.ndarray:
-    """Words that a row predicts in each direction <float32>[rows], the end or begin of the sentence among them."""
-    return (lengths + 1).astype(np.float32)
+        write(directory / "elmo", model.network)
+        return "elmo"
 
 
 def streams(lengths: np.ndarray, count: int) -> np.ndarray:

@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from data.schema import IDS, LENGTH, WORD_BYTES
 from models.elmo_layers import Network
-from models.families.base import Vocabulary
 
 
 def next_and_previous(ids: tf.Tensor, length: tf.Tensor, start: int, end: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -65,11 +64,11 @@ class WordSoftmax(keras.layers.Layer):
 class BidirectionalLm(keras.Model):
     """ELMo's network with a softmax on the last layer of each direction."""
 
-    def __init__(self, network: Network, vocabulary: Vocabulary, samples: int, dropout: float):
+    def __init__(self, network: Network, size: int, marks: tuple[int, int], samples: int, dropout: float):
+        """size: of the vocabulary. marks: its ids for the begin and the end of a sentence."""
         super().__init__()
-        assert vocabulary.start is not None and vocabulary.end is not None
-        self.network, self.samples, self.marks = network, samples, (vocabulary.start, vocabulary.end)
-        self.softmax = WordSoftmax(vocabulary.size, network.width)
+        self.network, self.samples, self.marks = network, samples, marks
+        self.softmax = WordSoftmax(size, network.width)
         self.dropout = keras.layers.Dropout(dropout)
         self.seeds = keras.random.SeedGenerator()
 

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from data.schema import IDS, LENGTH, WORD_BYTES
+from data.errors import ConfigError
+from data.schema import IDS, WORD_BYTES
 from data.store import Shards, TokenStore, ragged, write_shard
 from models.families.elmo import Elmo
 from models.loop import train
-from models.objectives.bidirectional import Bidirectional, row_weights, streams
+from models.objectives.bidirectional import Bidirectional, streams
 from models.objectives.bidirectional_layers import WordSoftmax, log_expected, log_uniform, next_and_previous
 from models.optimizer import Optimizer
 from models.strategy import create
@@ -34,7 +35,7 @@ def store(tmp_path_factory):
     }
     write_shard(path, [pa.record_batch(columns)])
     made = TokenStore([Shards([path])], None, Elmo.word_bytes)
-    made.weights = row_weights(made.lengths)
+    made.weights = Bidirectional().weights(made.lengths)
     return made
 
 
@@ -171,14 +172,17 @@ def test_a_run_that_was_killed_ends_as_one_left_alone(store, tmp_path):
     assert [w.numpy().tobytes() for w in resumed.model.weights] == [w.numpy().tobytes() for w in whole.model.weights]
 
 
-def test_the_network_it_trains_is_the_familys(store, tmp_path):
-    """What was pretrained goes on in a task by the published format, as any other weights."""
-    from models.published.elmo import write
-
-    network = pretrain(store, tmp_path / "run", 0, epochs=1).model.network
-    write(tmp_path / "weights", network)
-    taken = Elmo(weights=str(tmp_path / "weights")).network()
-    words = batch(store, [1])[WORD_BYTES]
-    mask = tf.sequence_mask(batch(store, [1])[LENGTH])
-    for found, expected in zip(taken(words, mask), network(words, mask), strict=True):
+def test_the_network_it_trains_is_where_the_family_starts_from(store, tmp_path):
+    """By the published format, as any other weights; then frozen, unless told otherwise."""
+    model = pretrain(store, tmp_path / "run", 0, epochs=1).model
+    family = FAMILY.start_from(str(tmp_path / Bidirectional().save(model, tmp_path)))
+    assert family == Elmo(weights=str(tmp_path / "elmo")) and family.is_frozen
+    words, mask = batch(store, [1])[WORD_BYTES], tf.ones([1, 3], tf.bool)
+    for found, expected in zip(family.network()(words, mask), model.network(words, mask), strict=True):
         np.testing.assert_array_equal(found, expected)
+    assert tiny.family("elmo", mix="last", frozen=False).start_from("x") == Elmo(weights="x", mix="last", frozen=False)
+
+
+def test_a_tokenizer_without_sentence_marks_is_refused():
+    with pytest.raises(ConfigError, match="wants words for the begin and end of a sentence"):
+        Bidirectional().build(FAMILY, tiny.VOCABULARY._replace(end=None))
