@@ -73,6 +73,9 @@ def trainer(
     buckets: Annotated[int, Field(gt=0, description="lengths that rows are padded to, at most")] = 6,
     steps_per_call: Annotated[int, Field(gt=0, description="training steps in one call of the compiled function")] = 1,
     jit_compile: Annotated[bool, Field(description="compile the step with XLA")] = False,
+    frozen_cache_gb: Annotated[
+        float, Field(ge=0, description="most disk for what frozen layers make of each row, computed once; 0: none")
+    ] = 10.0,
     strategy: Recorded[
         Annotated[
             Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")
@@ -117,6 +120,7 @@ def trainer(
             deterministic=deterministic,
             steps_per_call=steps_per_call,
             jit_compile=jit_compile,
+            frozen_cache_gb=frozen_cache_gb,
             checkpoint_seconds=checkpoint_seconds,
         ),
         strategy=devices,
@@ -136,6 +140,7 @@ def trainer(
         max_tokens=max_tokens,
         parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
+        learned=spec.report(result.model.encoder),
         rows={split: len(store) if store else 0 for split, store in stores.items()},
     )
     _save(model, result.model, spec, job, words, labels, max_tokens, examples)

@@ -107,6 +107,7 @@ class TokenStore:
         wanted = {WORD_BYTES, WORD_BYTES_PAIR} & set(chunks[0].schema.names) if word_bytes else ()
         self._words = {name: _Ragged(chunks, name, kept) for name in sorted(wanted)}
         self._word_bytes = word_bytes
+        self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
 
     def __len__(self) -> int:
@@ -130,7 +131,11 @@ class TokenStore:
             batch[name], batch[LENGTHS[name]] = column.gather(rows, length)
         for name, column in self._words.items():
             batch[name] = split_words(column.rows(rows), length, self._word_bytes)
-        return batch
+        return batch | {name: column(rows, length) for name, column in self._computed.items()}
+
+    def replace_words(self, name: str, column: Callable[[np.ndarray, int], np.ndarray]) -> None:
+        """From now on batches hold `name`, `column(rows <int64>[B], length)`, in place of the words' bytes."""
+        self._words, self._computed[name] = {}, column
 
     def _open(self, path: str | Path) -> list[pa.RecordBatch]:
         path = epath.Path(path)

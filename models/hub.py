@@ -66,6 +66,23 @@ def check_preset(preset: str, kind: type["keras_hub.models.Backbone"]) -> str:
     return str(folder) if is_folder(preset) or _is_whole(folder) else f"{preset}, to be downloaded"
 
 
+def load_tf_hub(handle: str) -> Any:
+    """A module of TensorFlow Hub by URL or local folder, in TF1-Hub format or as a SavedModel. Raises ConfigError."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pkg_resources, which tensorflow_hub 0.16 imports
+        import tensorflow_hub
+    try:
+        return tensorflow_hub.load(handle)
+    except Exception as error:  # urllib, OSError and TensorFlow each raise errors of their own
+        raise ConfigError(
+            f"trainer.family.hub: '{handle}' could not be fetched or read ({_reason(error)}); wanted a handle of TensorFlow "
+            "Hub, such as https://tfhub.dev/google/elmo/3, or a local folder with the module's unpacked files "
+            "(saved_model.pb, tfhub_module.pb, variables): download the archive elsewhere and give its folder"
+        ) from error
+
+
 def find_folder(preset: str, only_config: bool = False) -> Path:
     """A local folder with a preset's files, fetched where no cache has them.
 

@@ -3,6 +3,7 @@
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
 from models.families.bert import Albert, Bert, DistilBert, Roberta
+from models.families.elmo import Elmo
 from models.families.fasttext import Fasttext
 from models.families.gpt2 import Gpt2
 from models.families.recurrent import Gru, Lstm, Rnn
@@ -20,6 +21,7 @@ FAMILIES: dict[str, type[Family]] = {
     "lstm": Lstm,
     "gru": Gru,
     "transformer": Transformer,
+    "elmo": Elmo,
     "bert": Bert,
     "roberta": Roberta,
     "distilbert": DistilBert,

@@ -58,6 +58,7 @@ class Family(BaseModel):
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
     special_tokens: ClassVar[str] = ""  # around and between texts: a key of models/packing.py's SCHEMES
     word_bytes: ClassVar[int] = 0  # above 0, packed has word_bytes <uint8>[B, T, word_bytes]: it reads whole words
+    embeds_layers: ClassVar[bool] = False  # the signature `embed` gives every layer's vectors too
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
     def defaults(self) -> dict[str, Any]:
@@ -82,6 +83,10 @@ class Family(BaseModel):
         memory: also reads a source, `encoder_decoder`; without it the decoder stands alone, `causal`.
         """
         raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
+
+    def report(self, encoder: "keras.layers.Layer") -> dict[str, Any]:
+        """What of a trained encoder a user would want to read, as JSON values, for the model artifact's properties."""
+        return {}
 
     def adapt(self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary) -> "dict[str, np.ndarray]":
         """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.

@@ -1,0 +1,1 @@
+"""What a model can learn from text without labels."""
