@@ -78,8 +78,8 @@ def load_tf_hub(handle: str) -> Any:
     except Exception as error:  # urllib, OSError and TensorFlow each raise errors of their own
         raise ConfigError(
             f"trainer.family.hub: '{handle}' could not be fetched or read ({_reason(error)}); wanted a handle of "
-            "TensorFlow Hub, such as https://tfhub.dev/google/elmo/3, or a local folder with the module's unpacked files "
-            "(saved_model.pb, tfhub_module.pb, variables): download the archive elsewhere and give its folder"
+            "TensorFlow Hub, such as https://tfhub.dev/google/elmo/3, or a local folder with the module's unpacked "
+            "files (saved_model.pb, tfhub_module.pb, variables): download the archive elsewhere and give its folder"
         ) from error
 
 
