@@ -34,7 +34,7 @@ class Pretrained(Family):
         "batch_tokens": 4096,
         "optimizer": {"learning_rate": 5e-5, "schedule": "linear", "warmup": 0.1},
     }
-    lora_rate: ClassVar[float] = 5e-4  # Hu et al. 2021, table 9
+    lora_optimizer: ClassVar[dict[str, Any]] = {"learning_rate": 5e-4, "schedule": "linear", "warmup": 0.06}  # table 9
 
     @model_validator(mode="after")
     def _one_size(self) -> "Pretrained":
@@ -50,10 +50,7 @@ class Pretrained(Family):
     def defaults(self):
         if not self.preset:
             return dict(self.recommended)
-        optimizer = self.fine_tuning["optimizer"]
-        if self.lora:
-            optimizer = optimizer | {"learning_rate": self.lora_rate}
-        return self.fine_tuning | {"optimizer": optimizer}
+        return self.fine_tuning | ({"optimizer": self.lora_optimizer} if self.lora else {})
 
     def arguments(self, max_tokens: int) -> dict[str, Any]:
         """Of the backbone's constructor, from scratch; vocabulary_size and dropout beside them."""
