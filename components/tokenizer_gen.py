@@ -33,6 +33,8 @@ def tokenizer_gen(
         Field(description="published files to take instead, or their folder: vocab.txt, *.model, tokenizer.json, ..."),
     ] = "",
     preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors, whose words join")] = "",
+    vectors_encoding: Annotated[str, Field(description="set from trainer.family.vectors_encoding")] = "utf-8",
 ) -> None:
     """Counts words over the training split in Beam and learns a vocabulary from the counts."""
     from data.tokenizers import TOKENIZERS, from_files
@@ -41,9 +43,29 @@ def tokenizer_gen(
         made = from_files(files or _local(preset, tokenizer), **options)
     else:
         counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
+        if vectors and TOKENIZERS[kind].whole_words:
+            counts |= _words_of(vectors, vectors_encoding, vocabulary_size, TOKENIZERS[kind], options, counts)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
     made.save(tokenizer.path)
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
+
+
+def _words_of(
+    vectors: str, encoding: str, most: int, kind: Any, options: dict, counts: dict[str, int]
+) -> dict[str, int]:
+    """The words of a file of vectors that the training split lacks, as the tokenizer would write them. They are counted
+    below all others, in the file's order: a word that is met later then has its vector.
+    """
+    from data.vectors import read_vectors
+
+    words = read_vectors(vectors, encoding, most=most).words
+    written = kind.count(words, **options)
+    found: dict[str, int] = {}
+    for place, word in enumerate(words):
+        form = next((form for form in (word, word.lower()) if form in written), None)
+        if form is not None and form not in counts:
+            found.setdefault(form, -place)
+    return found
 
 
 def _local(preset: str, tokenizer: TokenizerFiles) -> str:

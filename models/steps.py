@@ -109,7 +109,8 @@ def any_shape(store: TokenStore, *leading: int) -> dict[str, tf.TensorSpec]:
     the others as long as with a trace a bucket. XLA, and so TPU, needs the shapes instead.
     """
     batch = store.gather(np.zeros(1, np.int64), 1)
-    return {name: tf.TensorSpec([*leading, *[None] * value.ndim], value.dtype) for name, value in batch.items()}
+    shapes = {name: (None, None, *value.shape[2:])[: value.ndim] for name, value in batch.items()}  # bytes of words
+    return {name: tf.TensorSpec([*leading, *shape], batch[name].dtype) for name, shape in shapes.items()}
 
 
 def no_totals() -> tf.Tensor:

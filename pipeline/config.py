@@ -155,7 +155,8 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         if sections["transform"]:
             sections["transform"]["word_bytes"] = family.word_bytes
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
-            trainer["vectors"] = path
+            trainer["vectors"] = tokenizer["vectors"] = path
+            tokenizer["vectors_encoding"] = family.vectors_encoding
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
     return problems
 

@@ -17,6 +17,7 @@ from models.optimizer import Optimizer
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
 
+HIDDEN = {"span", "preset", "word_bytes", "vectors", "vectors_encoding"}  # set by the pipeline, not by a config
 HEAD = """# The config, key by key
 
 Written from the code by `make docs`; do not edit. A config is a TOML file; each stage has a section of
@@ -35,7 +36,7 @@ def reference() -> str:
         doc = (stage.function.__doc__ or "").strip().splitlines()[0]
         optional = " Runs only when the config has this section." if node.optional else ""
         parts.append(f"## [{stage.name}]\n\n{doc}{optional}\n")
-        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset", "word_bytes", "vectors"}))
+        parts.append(_table(stage.params, skip=stage.shared | HIDDEN))
     parts.append("## Families: `[trainer] family = { name = ..., ... }`\n")
     for name, family in FAMILIES.items():
         parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")

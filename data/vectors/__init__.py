@@ -26,15 +26,17 @@ class Found(NamedTuple):
     subwords: Subwords | None
 
 
-def read_vectors(path: str | Path, encoding: str = "utf-8", wanted: Collection[str] | None = None) -> Vectors:
+def read_vectors(
+    path: str | Path, encoding: str = "utf-8", wanted: Collection[str] | None = None, most: int | None = None
+) -> Vectors:
     """The vectors of a file, in its order; a word that stands twice counts once, the first time.
 
     encoding: of the words; fastText hashes a word's n-grams from its bytes in it.
-    wanted: only these words are kept.
+    wanted: only these words are kept. most: only so many, the first (the most frequent, as such files are written).
     Raises DataError with file, line or byte, and what was found there, when the file is none of the known
     kinds, is cut short, holds words of another encoding or numbers that are none.
     """
-    source = Source(path, encoding, wanted)
+    source = Source(path, encoding, wanted, most)
     for known in (fasttext, word2vec):
         if known.recognises(source):
             return known.read(source)
