@@ -35,6 +35,9 @@ def tokenizer_gen(
     preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
     vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors, whose words join")] = "",
     vectors_encoding: Annotated[str, Field(description="set from trainer.family.vectors_encoding")] = "utf-8",
+    corpus: Annotated[Source[str], Field(description="set from pretrainer.input, whose words count too")] = "",
+    corpus_format: Annotated[str | dict[str, Any], Field(description="set from pretrainer.format")] = "",
+    corpus_field: Annotated[str, Field(description="set from pretrainer.field")] = "text",
 ) -> None:
     """Counts words over the training split in Beam and learns a vocabulary from the counts."""
     from data.tokenizers import TOKENIZERS, from_files
@@ -42,7 +45,8 @@ def tokenizer_gen(
     if files or preset:
         made = from_files(files or _local(preset, tokenizer), **options)
     else:
-        counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
+        text = (corpus, corpus_format, corpus_field) if corpus else None
+        counts = _count(examples, text, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
         if vectors and TOKENIZERS[kind].whole_words:
             counts |= _words_of(vectors, vectors_encoding, vocabulary_size, TOKENIZERS[kind], options, counts)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
@@ -81,12 +85,22 @@ def _local(preset: str, tokenizer: TokenizerFiles) -> str:
 
 
 def _count(
-    examples: list[Examples], kind: Any, options: dict, min_count: int, runtime: Runtime, out: TokenizerFiles
+    examples: list[Examples],
+    corpus: tuple | None,
+    kind: Any,
+    options: dict,
+    min_count: int,
+    runtime: Runtime,
+    out: TokenizerFiles,
 ) -> dict[str, int]:
     from components.beam import over_blocks
+    from components.corpus import plan_corpus
 
     shards = [shard for artifact in examples for shard in artifact.shards("train")]
     counts = over_blocks(runtime, "tokenizer_gen", shards, _count_shard, (kind, options), _merge, out.scratch)
+    if corpus:
+        blocks, args = plan_corpus(*corpus), (corpus[2], kind, options)
+        counts = _merge([counts, over_blocks(runtime, "corpus", blocks, _count_corpus, args, _merge, out.scratch)])
     kept = {unit: n for unit, n in counts.items() if n >= min_count}
     if not kept:
         raise DataError(f"tokenizer_gen: no word of the training split occurs {min_count} times; lower min_count")
@@ -104,6 +118,15 @@ def _count_shard(shard: str, kind: Any, options: dict) -> Counter:
         for batch in file.iter_batches(2048, columns=columns):
             for column in columns:
                 counts.update(kind.count(batch.column(column).to_pylist(), **options))
+    return counts
+
+
+def _count_corpus(plan: Any, field: str, kind: Any, options: dict) -> Counter:
+    from components.corpus import texts
+
+    counts: Counter = Counter()
+    for batch in texts(plan, field):
+        counts.update(kind.count(batch, **options))
     return counts
 
 

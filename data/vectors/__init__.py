@@ -14,8 +14,9 @@ import numpy as np
 from data.errors import DataError
 from data.vectors import fasttext, word2vec
 from data.vectors.base import Source, Subwords, Vectors
+from data.vectors.writing import write_fasttext, write_text
 
-__all__ = ["Found", "Vectors", "lookup", "read_vectors"]
+__all__ = ["Found", "Vectors", "lookup", "read_vectors", "write_fasttext", "write_text"]
 
 
 class Found(NamedTuple):

@@ -58,6 +58,8 @@ class Family(BaseModel):
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
     special_tokens: ClassVar[bool] = False  # packing adds start and end tokens around the text
     word_bytes: ClassVar[int] = 0  # above 0, packed has word_bytes <uint8>[B, T, word_bytes]: it reads whole words
+    objective: ClassVar[str] = ""  # of `[pretrainer]` where the config names none
+    settled: ClassVar[tuple[str, ...]] = ()  # parameters that pretraining depends on
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
     def defaults(self) -> dict[str, Any]:
@@ -82,6 +84,10 @@ class Family(BaseModel):
         memory: also reads a source, `encoder_decoder`; without it the decoder stands alone, `causal`.
         """
         raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
+
+    def start_from(self, path: str) -> "Family":
+        """The family that starts from a file or folder of weights, its sizes being theirs; see models/objectives."""
+        raise NotImplementedError(f"{type(self).__name__} starts from nothing")
 
     def adapt(self, batches: "Iterable[Mapping[str, np.ndarray]]", vocabulary: Vocabulary) -> "dict[str, np.ndarray]":
         """What is counted rather than learned (n-gram vocabulary, document frequencies), as arrays.
