@@ -38,6 +38,16 @@ def with_sources(family: dict[str, Any], vectors: str, preset: str) -> dict[str,
     return family | {name: path for name, path in (("vectors", vectors), ("preset", preset)) if path}
 
 
+def objective_of(value: dict[str, Any]) -> Any:
+    """The objective that `{ name = "skip_gram", window = 5 }` describes. Raises ValueError."""
+    from models.objectives import OBJECTIVES
+
+    name = value.get("name", "")
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective '{name}'{did_you_mean(str(name), OBJECTIVES)}")
+    return spec_of(OBJECTIVES[name], {key: option for key, option in value.items() if key != "name"})
+
+
 def optimizer_of(value: dict[str, Any]) -> Any:
     from models.optimizer import Optimizer
 
@@ -67,3 +77,11 @@ def _table(value: Any) -> Any:
 
 
 Table = Annotated[dict[str, Any], BeforeValidator(_table)]
+
+
+def plan_of(
+    recommended: dict[str, Any], epochs: int | None, batch_tokens: int | None, optimizer: dict
+) -> dict[str, Any]:
+    """epochs, batch_tokens and optimizer of a run: what the config gives, else what is recommended."""
+    given = {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
+    return {**recommended, **given, "optimizer": recommended["optimizer"] | optimizer}

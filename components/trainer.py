@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from components.artifacts import Examples, Model, Schema, TokenizerFiles, Tokens
+from components.artifacts import Examples, Model, Pretrained, Schema, TokenizerFiles, Tokens
 from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
 from components.specs import (
     Table,
@@ -14,6 +14,7 @@ from components.specs import (
     family_of,
     fine_tuning_of,
     optimizer_of,
+    plan_of,
     spec_of,
     with_sources,
 )
@@ -26,6 +27,7 @@ def trainer(
     tokenizer: Input[TokenizerFiles],
     schema: Input[Schema],
     examples: list[Input[Examples]],
+    pretrained: Input[Pretrained] | None,
     model: Output[Model],
     runtime: Runtime,
     *,
@@ -93,8 +95,8 @@ def trainer(
     from models.training import Training
 
     family = with_sources(family, vectors, preset)
-    spec, job = family_of(family), spec_of(TASKS[task], head)
-    plan = _plan(spec.defaults(), epochs, batch_tokens, optimizer)
+    spec, job = _started(family_of(family), pretrained), spec_of(TASKS[task], head)
+    plan = plan_of(spec.defaults(), epochs, batch_tokens, optimizer)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
@@ -146,10 +148,9 @@ def trainer(
     _save(model, result.model, spec, job, words, labels, max_tokens, examples)
 
 
-def _plan(defaults: dict[str, Any], epochs: int | None, batch_tokens: int | None, optimizer: dict) -> dict[str, Any]:
-    """The family's own plan of training, with what the config says instead."""
-    given = {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
-    return {**defaults, **given, "optimizer": defaults["optimizer"] | optimizer}
+def _started(family: Any, pretrained: Pretrained | None) -> Any:
+    """The family, starting from what was pretrained."""
+    return family.start_from(str(pretrained.path / pretrained.properties["start"])) if pretrained else family
 
 
 def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
-from components.specs import family_of
+from components.specs import family_of, objective_of
 from components.tokenizer_gen import check_options
 from data.errors import ConfigError, did_you_mean
 from data.remote import is_folder
@@ -23,7 +23,7 @@ from pipeline.graph import GRAPH, STAGES
 
 TOP = ("name", "task", "beam")
 OPTIONAL = {node.name for node in GRAPH if node.optional}
-SHORT = ("family", "format", "optimizer")  # `family = "lstm"` is short for `family = { name = "lstm" }`
+SHORT = ("family", "format", "optimizer", "objective")  # `family = "lstm"` is short for `family = { name = "lstm" }`
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,26 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family)
         if sections["transform"]:
             sections["transform"]["word_bytes"] = family.word_bytes
+        if "pretrainer" in raw and sections["pretrainer"]:
+            with _collecting(problems):
+                _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
-            trainer["vectors"] = path
+            trainer["vectors"] = tokenizer["vectors"] = path
+            tokenizer["vectors_encoding"] = family.vectors_encoding
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
         problems += _fill_preset(trainer)
     return problems
+
+
+def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any, tokenizer: dict[str, Any]) -> None:
+    """What pretraining depends on of the family, its objective where the config is silent; its text counts for the
+    vocabulary. Raises ConfigError when the family cannot start from what the objective makes."""
+    section["family"] = {key: value for key, value in given.items() if key in ("name", *family.settled)}
+    section["objective"] = section["objective"] or {"name": family.objective}
+    if not section["objective"]["name"]:
+        raise ConfigError(f"pretrainer: no objective is for family '{given['name']}'; drop this section")
+    objective_of(section["objective"]).check(family)
+    tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
 
 
 @contextmanager
