@@ -27,7 +27,7 @@ from benchmarks.serving_load import Load, fastapi, get, ours, request_bytes
 from benchmarks.serving_models import new_version, save, save_tokenizer, texts
 
 ROOT = Path(__file__).parent.parent
-ROUNDS, SECONDS = 3, 5.0
+ROUNDS, SECONDS, SWAPS = 3, 5.0, 20
 Row = tuple[str, str, str]
 BATCHING = "--enable_batching=true"
 
@@ -68,7 +68,10 @@ def throughput(folder: Path) -> list[Row]:
 
 
 def rate(port: int, path: str) -> float:
-    """Answers a second in the load's second half, when everything is warm."""
+    """Answers a second in the second half of a load, when everything is warm."""
+    first = Blocking(port, path)
+    for text in texts()[:50]:
+        first.ask(text)
     log = Load(port, path, 32, 2 * SECONDS, texts()).wait()
     assert set(log[:, 2]) == {200}, set(log[:, 2])
     late = log[log[:, 0] > log[0, 0] + SECONDS]
@@ -109,8 +112,8 @@ def tokenization(folder: Path) -> list[Row]:
 
 
 def swap(folder: Path) -> list[Row]:
-    """20 new versions under a load of 8 connections; p99 of the requests that meet a swap over that of the others."""
-    base, swaps = folder / "swapped", 20
+    """New versions under a load of 8 connections; p99 of the requests that meet a swap over that of the others."""
+    base, swaps = folder / "swapped", SWAPS
     save(base)
     with ours(base, BATCHING, "--file_system_poll_wait_seconds=1") as (port, path):
         load = Load(port, path, 8, 5.0 * swaps + 10, texts())
@@ -223,7 +226,7 @@ class Blocking:
     def ask(self, text: str) -> bytes:
         self.socket.sendall(request_bytes(self.path, text))
         got = b""
-        while not got.endswith(b"\n}"):
+        while not got.endswith(b"}"):
             got += self.socket.recv(65536)
         assert got.startswith(b"HTTP/1.1 200"), got
         return got

@@ -27,7 +27,8 @@ LENGTH = re.compile(rb"(?i)content-length: (\d+)")
 
 def request_bytes(path: str, text: str) -> bytes:
     body = json.dumps({"instances": [text]}).encode()
-    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
 
 
 class Connection(asyncio.Protocol):
