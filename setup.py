@@ -38,6 +38,8 @@ setup(
         "matplotlib",
         "tensorboard",  # shows the trainer's events; Keras' own callback writes with it
         "safetensors",  # Hugging Face folders as presets
+        "huggingface_hub",  # presets by handle: hf://
+        "kagglehub",  # and kaggle://
         "h5py",  # published ELMo weights
         "aiohttp",  # REST
         "grpcio",
@@ -49,7 +51,17 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-bigquery-storage"],
         "tfds": ["tensorflow-datasets"],
-        "dev": ["pytest", "pytest-xdist", "ruff", "mypy", "apache-beam[gcp]>=2.77,<2.78", "tensorflow-datasets"],
+        "reference": ["torch", "transformers"],  # what published models are compared with
+        "dev": [
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "mypy",
+            "cryptography",
+            "seqeval",
+            "apache-beam[gcp]>=2.77,<2.78",
+            "tensorflow-datasets",
+        ],
     },
     entry_points={"console_scripts": ["polisemia=pipeline.cli:main"]},
 )

@@ -87,7 +87,7 @@ class _Growing:
     def close(self) -> None:
         if self.part:
             self.part.close()
-        for path in self.parts[1:]:
+        for path in [*self.parts[1:], self._beside("whole")] if len(self.parts) > 1 else ():
             path.unlink(missing_ok=True)
 
     def _write_group(self) -> None:

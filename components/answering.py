@@ -53,7 +53,7 @@ def read(blocks: Sequence[Any], job: Job) -> Iterator[Asked]:
     """The rows of the blocks, in their order, as many at a time as are asked at once."""
     columns = tuple(dict.fromkeys(job.columns.values()))
     values = saved_model.load_exported(job.directory).values_a_row(job.signature, job.properties["max_tokens"])
-    most = max(1, min(MOST_ROWS, MOST_VALUES // values))
+    most = max(1, min(MOST_ROWS, MOST_VALUES // max(values, 1)))
     parts: list[tuple[Any, Any]] = []
     rows = size = done = 0
     for done, block in enumerate(blocks, 1):
@@ -130,14 +130,10 @@ def _check_keys(batch: Any, rows: Any, places: Sequence[int], taken: Sequence[st
     """Raises DataError for a row that has a key where its answer would go. places: of the rows in the batch."""
     if clash := rows.with_key(taken):
         place, name = places[clash[0]], clash[1]
-        hint = (
-            "rename it, or put the answers beside it with `flat`"
-            if taken == (PREDICTION,)
-            else "rename it, or drop `flat`"
-        )
+        hint = "put the answers beside it with `flat`" if taken == (PREDICTION,) else "drop `flat`"
         raise DataError(
             f"{batch.paths[place]}:{batch.lines[place]}: the row has a key '{name}' of its own, where the answer "
-            f"would go; {hint}"
+            f"would go; rename it, or {hint}"
         )
 
 

@@ -99,6 +99,10 @@ class Tokens(Artifact):
         return self.files(f"{split}/", ".arrow")
 
 
+class Pretrained(Artifact):
+    """What the trainer starts from, as others publish it, and `report.json`. Properties: start (its name), report."""
+
+
 class Model(Artifact):
     """`saved_model/`, `weights.npz`, `history.csv`, `tensorboard/`. Properties: all that later stages need."""
 

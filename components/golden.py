@@ -6,17 +6,15 @@ TF Serving's REST interface.
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 from etils import epath
 
-from components import native_session
-from components.native_session import Endpoint, from_json, to_json
-from components.saved_model import GRAPH, SIGNATURE, as_inputs, load_exported
+from components.native_client import Side, ask_native, signatures
+from components.native_session import from_json, to_json
+from components.saved_model import SIGNATURE, as_inputs, load_exported
 from components.warmup import read_warmup, write_warmup
 from data.errors import StageError
 
@@ -31,7 +29,6 @@ ODD = {
     "a text of 20,000 words": b"word " * 20_000,
 }
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # tolerance: another CPU adds in another order
-PATIENCE = 600  # seconds for the child process
 
 
 class Golden(NamedTuple):
@@ -43,35 +40,6 @@ class Golden(NamedTuple):
     name: str
     request: dict[str, Any]
     response: dict[str, Any]
-
-
-class Side(NamedTuple):
-    """Inputs or outputs of a signature: name to endpoint, and the number of axes (-1: unknown)."""
-
-    endpoints: dict[str, Endpoint]
-    ranks: dict[str, int]
-
-
-def signatures(saved_model: epath.PathLike) -> dict[str, dict[str, Side]]:
-    """{name: {"inputs", "outputs"}} of all signatures that can be asked, in the order of their names.
-
-    Raises StageError where the graph is missing or broken.
-    """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    try:
-        saved = saved_model_pb2.SavedModel.FromString((epath.Path(saved_model) / GRAPH).read_bytes())
-    except (FileNotFoundError, DecodeError) as error:
-        raise StageError(f"{saved_model}: {GRAPH} cannot be read ({error}); wanted a whole SavedModel") from error
-    (graph,) = (meta for meta in saved.meta_graphs if "serve" in meta.meta_info_def.tags)
-    found = sorted((name, each) for name, each in graph.signature_def.items() if not name.startswith("__"))
-    return {name: {"inputs": _side(each.inputs), "outputs": _side(each.outputs)} for name, each in found}
-
-
-def _side(infos: Mapping[str, Any]) -> Side:
-    ranks = {n: -1 if info.tensor_shape.unknown_rank else len(info.tensor_shape.dim) for n, info in infos.items()}
-    return Side({name: Endpoint(info.name, info.dtype) for name, info in sorted(infos.items())}, ranks)
 
 
 def write_golden(saved_model: epath.PathLike, texts: Mapping[str, Sequence[bytes]]) -> None:
@@ -115,57 +83,6 @@ def replay(saved_model: epath.PathLike, timed: int = 0, packages: str = "") -> d
     answered = ask_native(saved_model, [each.request for each in golden], read_warmup(saved_model), timed, packages)
     compare_all(golden, answered.pop("answers"), f"{saved_model}, in TensorFlow's C++ runtime,")
     return answered
-
-
-def ask_native(
-    saved_model: epath.PathLike,
-    requests: Sequence[Mapping[str, Any]],
-    warmup: Sequence[Mapping[str, Any]] = (),
-    timed: int = 0,
-    packages: str = "",
-) -> dict[str, Any]:
-    """What `native_session.work` answers in a process of its own. Raises StageError when it does not load, or dies."""
-    job = native_job(saved_model, requests, warmup, timed, packages)
-    child = (
-        "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
-        f"from {native_session.__name__} import main; main()"
-    )
-    lines = "".join(json.dumps(part) + "\n" for part in (sys.path, job))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", child], input=lines, capture_output=True, text=True, timeout=PATIENCE
-        )
-    except subprocess.TimeoutExpired:
-        raise StageError(f"{saved_model}: TensorFlow's C++ runtime did not answer within {PATIENCE} s") from None
-    if done.returncode:
-        reason = " ".join(done.stderr.strip().splitlines()[-3:])
-        raise StageError(f"{saved_model}: TensorFlow's C++ runtime ended with {done.returncode}: {reason}")
-    answered = json.loads(done.stdout.splitlines()[-1])
-    if "error" in answered:
-        raise StageError(f"{saved_model}, in TensorFlow's C++ runtime, {answered['error']}")
-    return answered
-
-
-def native_job(
-    saved_model: epath.PathLike,
-    requests: Sequence[Mapping[str, Any]],
-    warmup: Sequence[Mapping[str, Any]] = (),
-    timed: int = 0,
-    packages: str = "",
-) -> dict[str, Any]:
-    """A job for `native_session.work`. Raises StageError for a request to a signature that the model has not."""
-    sides = signatures(saved_model)
-    unknown = sorted({request["signature_name"] for request in (*requests, *warmup)} - sides.keys())
-    if unknown:
-        raise StageError(f"{saved_model}: no signature '{unknown[0]}', only {', '.join(sides)}")
-    return {
-        "saved_model": str(saved_model),
-        "packages": packages,
-        "signatures": {n: {side: each[side].endpoints for side in ("inputs", "outputs")} for n, each in sides.items()},
-        "warmup": list(warmup),
-        "requests": list(requests),
-        "timed": timed,
-    }
 
 
 def compare_all(golden: Sequence[Golden], answers: Sequence[Mapping[str, Any]], who: str) -> None:

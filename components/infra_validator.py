@@ -9,7 +9,7 @@ from components.artifacts import Model, Validation
 from components.base import Input, Output, component
 from components.golden import compare_all, read_golden, replay
 from components.model_server import ask_server, find_server
-from components.saved_model import GRAPH
+from components.native_client import read_graph
 from data.errors import StageError
 
 MUST_COMPILE = "_XlaMustCompile"
@@ -58,13 +58,10 @@ def infra_validator(
 
 def check_ops(saved_model: Any, target: str) -> set[str]:
     """Names of all ops of the graph and its functions. Raises StageError for those that TF Serving `target` lacks."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
     from components.serving_ops import LINKED
 
-    graph = saved_model_pb2.SavedModel.FromString((saved_model / GRAPH).read_bytes())
     ops, problems = set(), set()
-    for meta in graph.meta_graphs:
+    for meta in read_graph(saved_model).meta_graphs:
         functions = meta.graph_def.library.function
         nodes = [*meta.graph_def.node, *(node for function in functions for node in function.node_def)]
         ops |= {node.op for node in nodes} - {function.signature.name for function in functions}

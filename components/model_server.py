@@ -117,12 +117,12 @@ def _wait(server: Server, process: subprocess.Popen, port: int, log: Any) -> Non
 
 
 def _call(port: int, verb: str, path: str, body: Any = None) -> dict[str, Any] | None:
-    """What the server answers, None where nobody does. A direct connection: no proxy is asked."""
+    """What the server answers, None where nobody does, or no JSON. A direct connection: no proxy is asked."""
     connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
     try:
         connection.request(verb, f"/v1/models/{MODEL}{path}", body and json.dumps(body))
         return json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException, json.JSONDecodeError):
         return None
     finally:
         connection.close()
@@ -136,7 +136,7 @@ def _ask(port: int, golden: Golden) -> dict[str, Any]:
         body = {"signature_name": name, "examples": [_features(e) for e in from_json(inputs["inputs"])]}
     answer = _call(port, "POST", f":{call}", body)
     if answer is None:
-        return {"error": "the server closed the connection"}
+        return {"error": "the server closed the connection, or answered no JSON"}
     if call == "predict":
         return _named(answer, golden)
     if call == "classify" and "results" in answer:

@@ -32,39 +32,66 @@ def tokenizer_gen(
         Source[str],
         Field(description="published files to take instead, or their folder: vocab.txt, *.model, tokenizer.json, ..."),
     ] = "",
-    preset: Annotated[str, Field(description="set from trainer.family.preset, which brings its own tokenizer")] = "",
+    preset: Annotated[
+        str, Field(description="set from trainer.family.preset where that is a name or a handle: its own tokenizer")
+    ] = "",
+    vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors, whose words join")] = "",
+    vectors_encoding: Annotated[str, Field(description="set from trainer.family.vectors_encoding")] = "utf-8",
+    corpus: Annotated[Source[str], Field(description="set from pretrainer.input, whose words count too")] = "",
+    corpus_format: Annotated[str | dict[str, Any], Field(description="set from pretrainer.format")] = "",
+    corpus_field: Annotated[str, Field(description="set from pretrainer.field")] = "text",
 ) -> None:
     """Counts words over the training split in Beam and learns a vocabulary from the counts."""
     from data.tokenizers import TOKENIZERS, from_files
+    from models.hub import find_folder
 
     if files or preset:
-        made = from_files(files or _local(preset, tokenizer), **options)
+        made = from_files(files or find_folder(preset), **options)
     else:
-        counts = _count(examples, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
+        text = (corpus, corpus_format, corpus_field) if corpus else None
+        counts = _count(examples, text, TOKENIZERS[kind], options, min_count, runtime, tokenizer)
+        if vectors and TOKENIZERS[kind].whole_words:
+            counts |= _words_of(vectors, vectors_encoding, vocabulary_size, TOKENIZERS[kind], options, counts)
         made = TOKENIZERS[kind].learn(counts, vocabulary_size=vocabulary_size, **options)
     made.save(tokenizer.path)
     tokenizer.properties.update(kind=made.kind, size=len(made.vocabulary), special=vars(made.special))
 
 
-def _local(preset: str, tokenizer: TokenizerFiles) -> str:
-    """A folder with the tokenizer of a preset, which may be a name or a handle to fetch."""
-    from etils import epath
+def _words_of(
+    vectors: str, encoding: str, most: int, kind: Any, options: dict, counts: dict[str, int]
+) -> dict[str, int]:
+    """The words of a file of vectors that the training split lacks, as the tokenizer would write them. They are counted
+    below all others, in the file's order: a word that is met later then has its vector.
+    """
+    from data.vectors import read_vectors
 
-    from models.hub import save_tokenizer
-
-    if epath.Path(preset).exists():
-        return preset
-    save_tokenizer(preset, str(tokenizer.scratch / "preset"))
-    return str(tokenizer.scratch / "preset")
+    words = read_vectors(vectors, encoding, most=most).words
+    written = kind.count(words, **options)
+    found: dict[str, int] = {}
+    for place, word in enumerate(words):
+        form = next((form for form in (word, word.lower()) if form in written), None)
+        if form is not None and form not in counts:
+            found.setdefault(form, -place)
+    return found
 
 
 def _count(
-    examples: list[Examples], kind: Any, options: dict, min_count: int, runtime: Runtime, out: TokenizerFiles
+    examples: list[Examples],
+    corpus: tuple | None,
+    kind: Any,
+    options: dict,
+    min_count: int,
+    runtime: Runtime,
+    out: TokenizerFiles,
 ) -> dict[str, int]:
     from components.beam import over_blocks
+    from components.corpus import plan_corpus
 
     shards = [shard for artifact in examples for shard in artifact.shards("train")]
     counts = over_blocks(runtime, "tokenizer_gen", shards, _count_shard, (kind, options), _merge, out.scratch)
+    if corpus:
+        blocks, args = plan_corpus(*corpus), (corpus[2], kind, options)
+        counts = _merge([counts, over_blocks(runtime, "corpus", blocks, _count_corpus, args, _merge, out.scratch)])
     kept = {unit: n for unit, n in counts.items() if n >= min_count}
     if not kept:
         raise DataError(f"tokenizer_gen: no word of the training split occurs {min_count} times; lower min_count")
@@ -82,6 +109,15 @@ def _count_shard(shard: str, kind: Any, options: dict) -> Counter:
         for batch in file.iter_batches(2048, columns=columns):
             for column in columns:
                 counts.update(kind.count(batch.column(column).to_pylist(), **options))
+    return counts
+
+
+def _count_corpus(plan: Any, field: str, kind: Any, options: dict) -> Counter:
+    from components.corpus import texts
+
+    counts: Counter = Counter()
+    for batch in texts(plan, field):
+        counts.update(kind.count(batch, **options))
     return counts
 
 

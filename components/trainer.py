@@ -3,68 +3,22 @@
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import Field
 
-from components.artifacts import Examples, Model, Schema, TokenizerFiles, Tokens
+from components.artifacts import Examples, Model, Pretrained, Schema, TokenizerFiles, Tokens
 from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
+from components.specs import (
+    Table,
+    checked,
+    early_stopping_of,
+    family_of,
+    fine_tuning_of,
+    optimizer_of,
+    plan_of,
+    spec_of,
+    with_sources,
+)
 from data.errors import ConfigError, DataError, did_you_mean
-
-
-def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
-    """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
-    problems = [
-        f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields
-    ]
-    try:
-        made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
-    except ValidationError as error:
-        problems += [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()
-        ]
-    if problems:
-        raise ValueError("; ".join(problems))
-    return made
-
-
-def family_of(value: dict[str, Any]) -> Any:
-    """The family that `{ name = "lstm", width = 64 }` describes. Raises ValueError."""
-    from models.families import FAMILIES
-
-    name = value.get("name", "")
-    if name not in FAMILIES:
-        raise ValueError(f"unknown family '{name}'{did_you_mean(str(name), FAMILIES)}")
-    return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
-
-
-def _optimizer(value: dict[str, Any]) -> Any:
-    from models.optimizer import Optimizer
-
-    return spec_of(Optimizer, value)
-
-
-def _early_stopping(value: dict[str, Any]) -> Any:
-    from models.training import EarlyStopping
-
-    return spec_of(EarlyStopping, value)
-
-
-def _fine_tuning(value: dict[str, Any]) -> Any:
-    from models.fine_tuning import FineTuning
-
-    return spec_of(FineTuning, value)
-
-
-def _checked(make: Any) -> AfterValidator:
-    """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
-    return AfterValidator(lambda value: (make(value), value)[1] if value else value)
-
-
-def _table(value: Any) -> Any:
-    """`"lstm"` is short for `{ name = "lstm" }`."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-Table = Annotated[dict[str, Any], BeforeValidator(_table)]
 
 
 @component(version=2, tensorflow=True)
@@ -73,14 +27,16 @@ def trainer(
     tokenizer: Input[TokenizerFiles],
     schema: Input[Schema],
     examples: list[Input[Examples]],
+    pretrained: Input[Pretrained] | None,
     model: Output[Model],
     runtime: Runtime,
     *,
     task: Shared[str],
     family: Annotated[
-        Table, _checked(family_of), Field(description="name of the family, or a table of it and its parameters")
+        Table, checked(family_of), Field(description="name of the family, or a table of it and its parameters")
     ],
     vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
+    preset: Annotated[Source[str], Field(description="set from trainer.family.preset where that is a folder")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -90,11 +46,11 @@ def trainer(
         Field(gt=0, description="padded tokens of a global batch, over all replicas; the family's own if silent"),
     ] = None,
     optimizer: Annotated[
-        Table, _checked(_optimizer), Field(description="table of the optimizer; see Optimizer below")
+        Table, checked(optimizer_of), Field(description="table of the optimizer; see Optimizer below")
     ] = {},
     fine_tuning: Annotated[
         dict[str, Any],
-        _checked(_fine_tuning),
+        checked(fine_tuning_of),
         Field(description="table of which layers train, when, and how fast; see Fine-tuning below"),
     ] = {},
     accumulate: Annotated[
@@ -106,7 +62,7 @@ def trainer(
     ] = 0.0,
     early_stopping: Annotated[
         dict[str, Any],
-        _checked(_early_stopping),
+        checked(early_stopping_of),
         Field(description="metric and patience; the best epoch's weights are kept"),
     ] = {},
     class_weights: Annotated[
@@ -119,6 +75,9 @@ def trainer(
     buckets: Annotated[int, Field(gt=0, description="lengths that rows are padded to, at most")] = 6,
     steps_per_call: Annotated[int, Field(gt=0, description="training steps in one call of the compiled function")] = 1,
     jit_compile: Annotated[bool, Field(description="compile the step with XLA")] = False,
+    frozen_cache_gb: Annotated[
+        float, Field(ge=0, description="most disk for what frozen layers make of each row, computed once; 0: none")
+    ] = 10.0,
     strategy: Recorded[
         Annotated[
             Literal["auto", "one", "mirrored", "multi_worker", "tpu"], Field(description="how devices share the work")
@@ -135,11 +94,9 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
-    family = {**family, "vectors": vectors} if vectors else family
-    spec, job = family_of(family), spec_of(TASKS[task], head)
-    plan = spec.defaults()
-    plan |= {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
-    plan["optimizer"] = plan["optimizer"] | optimizer
+    family = with_sources(family, vectors, preset)
+    spec, job = _started(family_of(family), pretrained), spec_of(TASKS[task], head)
+    plan = plan_of(spec.defaults(), epochs, batch_tokens, optimizer)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)
@@ -147,27 +104,27 @@ def trainer(
     devices = strategies.create(strategy, cpu_devices)
     arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
-    training = Training(
-        **plan,  # and Pydantic makes the specs of the tables
-        max_tokens=max_tokens,
-        buckets=buckets,
-        fine_tuning=fine_tuning,
-        accumulate=accumulate,
-        ema=ema,
-        early_stopping=early_stopping or None,
-        precision=precision,
-        seed=seed,
-        deterministic=deterministic,
-        steps_per_call=steps_per_call,
-        jit_compile=jit_compile,
-        checkpoint_seconds=checkpoint_seconds,
-    )
     result = train(
         partial(build_model, *arguments, adapted),
         job,
         stores["train"],
         stores["valid"],
-        training=training,
+        training=Training(
+            **plan,  # and Pydantic makes the specs of the tables
+            max_tokens=max_tokens,
+            buckets=buckets,
+            fine_tuning=fine_tuning,
+            accumulate=accumulate,
+            ema=ema,
+            early_stopping=early_stopping or None,
+            precision=precision,
+            seed=seed,
+            deterministic=deterministic,
+            steps_per_call=steps_per_call,
+            jit_compile=jit_compile,
+            frozen_cache_gb=frozen_cache_gb,
+            checkpoint_seconds=checkpoint_seconds,
+        ),
         strategy=devices,
         checkpoint_dir=model.scratch / "checkpoints",
         log_dir=model.path,
@@ -185,9 +142,15 @@ def trainer(
         max_tokens=max_tokens,
         parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
         training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
+        learned=spec.report(result.model.encoder),
         rows={split: len(store) if store else 0 for split, store in stores.items()},
     )
     _save(model, result.model, spec, job, words, labels, max_tokens, examples)
+
+
+def _started(family: Any, pretrained: Pretrained | None) -> Any:
+    """The family, starting from what was pretrained."""
+    return family.start_from(str(pretrained.path / pretrained.properties["start"])) if pretrained else family
 
 
 def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:

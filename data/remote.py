@@ -14,9 +14,17 @@ from etils import epath
 from etils.epath import gpath
 
 BUFFER_BYTES = 1 << 20
+SCHEMES = ("gs://", "s3://", "az://")
 
 
-@epath.register_path_cls(("gs://", "s3://", "az://"))
+def is_folder(path: str) -> bool:
+    """Whether a path, local or remote, is a folder; False for what has another scheme."""
+    if "://" in path and not path.startswith(SCHEMES):
+        return False
+    return epath.Path(path).is_dir()
+
+
+@epath.register_path_cls(SCHEMES)
 class RemotePath(gpath.PosixGPath):
     """A path of epath's whose files are Python's and whose errors are OSErrors."""
 

@@ -27,6 +27,7 @@ Batches (dict of NumPy arrays; B rows, L tokens, both fixed for a bucket).
 | ids, ids_pair | <int32>[B, L] | padded with 0 at the right |
 | length, length_pair | <int32>[B] | number of real tokens |
 | word_bytes, word_bytes_pair | <uint8>[B, L, W] | each word's UTF-8 bytes, cut or padded with 0 to W |
+| frozen | <float>[B, M, F] | in training only, in place of word_bytes: what frozen layers make of a packed row |
 | class | <int32>[B] | index into the model's labels |
 | weight | <float32>[B] | 0 for the rows that only fill the batch |
 """
@@ -42,6 +43,7 @@ LENGTH = "length"
 LENGTH_PAIR = "length_pair"
 WORD_BYTES = "word_bytes"
 WORD_BYTES_PAIR = "word_bytes_pair"
+FROZEN = "frozen"
 CLASS = "class"
 
 SPLITS = ("train", "valid", "test")

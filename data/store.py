@@ -72,6 +72,16 @@ class Shards(NamedTuple):
     labels: Sequence[str] = ()
 
 
+def read_column(path: str | Path, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Values and row splits of a list column, a record batch at a time; nothing where there is no such column."""
+    with epath.Path(path).open("rb") as file:
+        reader = pa.ipc.open_file(file)
+        if name in reader.schema.names:
+            for n in range(reader.num_record_batches):
+                column = reader.get_batch(n).column(name)
+                yield column.values.to_numpy(), column.offsets.to_numpy()
+
+
 class TokenStore:
     """The rows of one split, over the shards of any number of transform artifacts.
 
@@ -107,6 +117,7 @@ class TokenStore:
         wanted = {WORD_BYTES, WORD_BYTES_PAIR} & set(chunks[0].schema.names) if word_bytes else ()
         self._words = {name: _Ragged(chunks, name, kept) for name in sorted(wanted)}
         self._word_bytes = word_bytes
+        self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
 
     def __len__(self) -> int:
@@ -116,6 +127,11 @@ class TokenStore:
     def pairs(self) -> bool:
         """Whether rows have a second text."""
         return IDS_PAIR in self._columns
+
+    def counts(self, size: int) -> np.ndarray:
+        """How often each id below `size` occurs <int64>[size]."""
+        every = (values for column in self._columns.values() for values in column.values)
+        return sum((np.bincount(values, minlength=size) for values in every), np.zeros(size, np.int64))
 
     def gather(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         """A batch as data/schema.py describes it: ids padded with 0, or cut, to `length`.
@@ -130,7 +146,11 @@ class TokenStore:
             batch[name], batch[LENGTHS[name]] = column.gather(rows, length)
         for name, column in self._words.items():
             batch[name] = split_words(column.rows(rows), length, self._word_bytes)
-        return batch
+        return batch | {name: column(rows, length) for name, column in self._computed.items()}
+
+    def replace_words(self, name: str, column: Callable[[np.ndarray, int], np.ndarray]) -> None:
+        """From now on batches hold `name`, `column(rows <int64>[B], length)`, in place of the words' bytes."""
+        self._words, self._computed[name] = {}, column
 
     def _open(self, path: str | Path) -> list[pa.RecordBatch]:
         path = epath.Path(path)

@@ -89,7 +89,7 @@ def build_model(
     for a text, or the family wants special tokens that the tokenizer does not have.
     """
     from models.layers import TextModel
-    from models.packing import added_tokens, pack
+    from models.packing import SCHEMES, added_tokens, pack
 
     name = next((name for name, kind in FAMILIES.items() if type(family) is kind), type(family).__name__)
     least = added_tokens(family.special_tokens, pairs) + 1 + pairs
@@ -98,7 +98,8 @@ def build_model(
             f"transform.max_tokens: got {max_tokens}, which leaves family '{name}' no room for a text beside special "
             f"tokens; wanted {least} or more"
         )
-    if family.special_tokens and None in (vocabulary.start, vocabulary.end):
+    scheme = SCHEMES[family.special_tokens]
+    if (scheme.start and vocabulary.start is None) or (scheme.end and vocabulary.end is None):
         raise ConfigError(
             f"tokenizer_gen.kind: family '{name}' puts start and end tokens around a text and this tokenizer has none; "
             f"wanted one that does, such as '{family.default_tokenizer['kind']}'"

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.schema import FROZEN
+
 
 class TextModel(keras.Model):
     """From a batch (data/schema.py) to logits: packs, encodes, answers.
@@ -17,11 +19,21 @@ class TextModel(keras.Model):
     def __init__(self, pack: Callable, encoder: keras.layers.Layer, unpack: Callable, head: keras.layers.Layer):
         super().__init__()
         self.pack, self.encoder, self.unpack, self.head = pack, encoder, unpack, head
+        self.resources = getattr(encoder, "resources", ())
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits in float32, whatever the precision inside."""
-        encoded = self.encoder(self.pack(batch), training=training)
+        packed = self.pack(batch)
+        if FROZEN in batch:
+            packed[FROZEN] = _fit(batch[FROZEN], tf.shape(packed["mask"])[1])
+        encoded = self.encoder(packed, training=training)
         return tf.cast(self.head(self.unpack(encoded)), tf.float32)
+
+
+def _fit(vectors: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """vectors <float>[B, M, F] cut or padded to <float>[B, tokens, F]."""
+    vectors = vectors[:, :tokens]
+    return tf.pad(vectors, [[0, 0], [0, tokens - tf.shape(vectors)[1]], [0, 0]])
 
 
 class Encoder(keras.layers.Layer):
@@ -30,11 +42,22 @@ class Encoder(keras.layers.Layer):
     The family writes the function next to its parameters; this class only gives Keras the variables.
     ladder: the layers of each step from the input up, word vectors first; what is in none (pooling) counts as above
       them all, with the head. Freezing and rates by layer go by it.
+    resources: what the function reads that Keras does not know of, for a SavedModel to hold.
+    below: `below(parts, packed) -> <float>[B, T, F]`, all that the ladder's layers give; `forward` takes it from
+      packed["frozen"] where that is there, as in a training that leaves these layers alone (models/frozen.py).
     """
 
-    def __init__(self, parts: dict, forward: Callable, ladder: Sequence[Sequence[keras.layers.Layer]] = ()):
+    def __init__(
+        self,
+        parts: dict,
+        forward: Callable,
+        ladder: Sequence[Sequence[keras.layers.Layer]] = (),
+        resources: Sequence[Any] = (),
+        below: Callable | None = None,
+    ):
         super().__init__()
         self.parts, self.forward, self.ladder = parts, forward, ladder
+        self.resources, self.below = resources, below
 
     def build(self, packed_shapes):
         """Nothing to do: the parts build themselves at the first call."""
@@ -88,6 +111,15 @@ class Decoder(Encoder):
     def reorder(self, state, parents: tf.Tensor):
         """The state whose row n is row parents[n] of this one; parents <int32>[any number], as beam search asks."""
         return tf.nest.map_structure(lambda each: tf.gather(each, parents) if each.shape.rank else each, state)
+
+
+def write_cache(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    """The cache <float>[B, 2, steps, heads, width / heads] with a step's keys and values [B, 2, 1, ...] at `position`.
+
+    A masked where, since Keras's slice_update asks for XLA, which servers may have switched off.
+    """
+    here = tf.range(cache.shape[2])[:, None, None] == position
+    return tf.where(here, tf.cast(new, cache.dtype), cache)
 
 
 class Arrays(keras.layers.Layer):

@@ -21,6 +21,7 @@ from data.errors import ConfigError, DataError, StageError, did_you_mean
 from data.store import TokenStore
 from models.averaging import Average
 from models.checkpoint import Checkpoints, sigterm
+from models.frozen import cache_frozen
 from models.history import HistoryFiles
 from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
 from models.strategy import check_workers, is_chief, local_replicas
@@ -77,6 +78,8 @@ def train(
     with strategy.scope(), sigterm() as terminated:
         plan = _plan(train_store, training, strategy.num_replicas_in_sync)
         model = _build(build, training.precision, train_store, plan)
+        stores = {"train": train_store} | ({} if valid_store is None else {"valid": valid_store})
+        cache_frozen(model, stores, training, Path(checkpoint_dir) / "frozen" if is_chief(strategy) else None)
         run = _Run(
             model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir), terminated
         )

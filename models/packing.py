@@ -3,11 +3,13 @@
     ids [[7, 8, 9]], length [3]  ->  [CLS] 7 8 9 [SEP]              segment_ids 0 0 0 0 0
     and ids_pair [[5]], length_pair [1]  ->  [CLS] 7 8 9 [SEP] 5 [SEP]    segment_ids 0 0 0 0 0 1 1
 
+This is the scheme "bert"; a family names the one that its published models were trained with.
 Only core TensorFlow ops (TF Serving does not link TF Text's trimmers in every version), and static
 shapes in give static shapes out, so the same code compiles for TPU.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -15,10 +17,26 @@ from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WORD_BYTES, WORD_BYT
 from models.families.base import Vocabulary
 
 
+class Scheme(NamedTuple):
+    """How many start tokens open a row, how many separators part a text from its pair, how many ends close it."""
+
+    start: int
+    between: int
+    end: int
+
+
+SCHEMES = {
+    "": Scheme(0, 1, 0),  # a, and a | b where there is a pair
+    "bert": Scheme(1, 1, 1),  # [CLS] a [SEP], and [CLS] a [SEP] b [SEP]
+    "roberta": Scheme(1, 2, 1),  # <s> a </s>, and <s> a </s></s> b </s>
+    "t5": Scheme(0, 1, 1),  # a </s>, and a </s> b </s>
+}
+
+
 def pack(
-    batch: Mapping[str, tf.Tensor], vocabulary: Vocabulary, max_tokens: int, special_tokens: bool
+    batch: Mapping[str, tf.Tensor], vocabulary: Vocabulary, max_tokens: int, special_tokens: str
 ) -> dict[str, tf.Tensor]:
-    """Joins text and pair, with special tokens where asked, and cuts to `max_tokens`, longest text first.
+    """Joins text and pair with the special tokens of a scheme, and cuts to `max_tokens`, longest text first.
 
     batch: ids <int32>[B, L], length <int32>[B] and, for pairs, ids_pair <int32>[B, M], length_pair <int32>[B];
       L and M at least 1. For families that read the bytes of words, word_bytes <uint8>[B, L, W] and, for pairs,
@@ -28,18 +46,18 @@ def pack(
     the batch has them, zeros for special tokens.
     """
     length, width = batch[LENGTH], batch[WORD_BYTES].shape[2] if WORD_BYTES in batch else 0
+    scheme, pairs = SCHEMES[special_tokens], IDS_PAIR in batch
     text = {IDS: batch[IDS], **({WORD_BYTES: batch[WORD_BYTES]} if width else {})}
-    opening = [_token(vocabulary.start, 0, width)] if special_tokens else []
-    if IDS_PAIR in batch:
+    opening = _tokens(vocabulary.start, scheme.start, 0, width)
+    closing = _tokens(vocabulary.end, scheme.end, int(pairs), width)
+    room = max_tokens - added_tokens(special_tokens, pairs)
+    if pairs:
         pair = {IDS: batch[IDS_PAIR], **({WORD_BYTES: batch[WORD_BYTES_PAIR]} if width else {})}
-        separator = _token(separator_id(vocabulary), 0, width)
-        closing = [_token(vocabulary.end, 1, width)] if special_tokens else []
-        room = max_tokens - len(opening) - 1 - len(closing)
+        separators = _tokens(separator_id(vocabulary), scheme.between, 0, width)
         length, length_pair = _longest_first(length, batch[LENGTH_PAIR], room)
-        pieces = [*opening, (text, length, 0), separator, (pair, length_pair, 1), *closing]
+        pieces = [*opening, (text, length, 0), *separators, (pair, length_pair, 1), *closing]
     else:
-        closing = [_token(vocabulary.end, 0, width)] if special_tokens else []
-        length = tf.minimum(length, max_tokens - len(opening) - len(closing))
+        length = tf.minimum(length, room)
         pieces = [*opening, (text, length, 0), *closing]
     return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad)
 
@@ -49,14 +67,15 @@ def separator_id(vocabulary: Vocabulary) -> int:
     return next(token for token in (vocabulary.end, vocabulary.unknown, vocabulary.pad) if token is not None)
 
 
-def added_tokens(special_tokens: bool, pairs: bool) -> int:
+def added_tokens(special_tokens: str, pairs: bool) -> int:
     """How many tokens packing adds to a row."""
-    return 2 * special_tokens + pairs
+    scheme = SCHEMES[special_tokens]
+    return scheme.start + scheme.end + scheme.between * pairs
 
 
-def _token(token: int | None, segment: int, width: int) -> tuple[dict[str, tf.Tensor], int, int]:
+def _tokens(token: int | None, times: int, segment: int, width: int) -> list[tuple[dict[str, tf.Tensor], int, int]]:
     no_word = {WORD_BYTES: tf.zeros([1, 1, width], tf.uint8)} if width else {}
-    return {IDS: tf.constant([[token]], tf.int32), **no_word}, 1, segment
+    return [({IDS: tf.constant([[token]], tf.int32), **no_word}, 1, segment) for _ in range(times)]
 
 
 def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tuple[tf.Tensor, tf.Tensor]:

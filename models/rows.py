@@ -28,6 +28,34 @@ class Rows(keras.layers.Layer):
         return tf.gather(self.table.value, rows)  # of the variable: a read of the whole would copy it at each update
 
 
+class Spelled(keras.layers.Layer):
+    """Called with ids <int32>[n], it gives the mean of each word's row and its n-grams' <float32>[n, width]."""
+
+    def __init__(self, words: Rows, buckets: Rows, ngrams: np.ndarray, splits: np.ndarray):
+        super().__init__()
+        self.words, self.buckets, self.cut = words, buckets, (tf.constant(ngrams), tf.constant(splits))
+
+    def call(self, ids: tf.Tensor) -> tf.Tensor:
+        sums, counts = spelled(self.words, self.buckets, *self.cut, ids)
+        return sums / counts
+
+
+def spelled(words: Rows, buckets: Rows, ngrams: tf.Tensor, splits: tf.Tensor, ids: tf.Tensor) -> tuple:
+    """The sum of each word's row and its n-grams' rows <float32>[n, width], and how many rows that are <float32>[n, 1].
+
+    ngrams <int32>[total]: the buckets of the n-grams of word i are ngrams[splits[i]:splits[i + 1]]. Each different word
+    of ids <int32>[n] is put together once.
+    """
+    different, place = tf.unique(ids)
+    starts, ends = (tf.gather(splits, different + n) for n in (0, 1))
+    cut = tf.ragged.range(starts, ends)
+    sums = tf.math.unsorted_segment_sum(
+        buckets(tf.gather(ngrams, cut.values)), cut.value_rowids(), tf.size(different, out_type=tf.int64)
+    )
+    counts = tf.cast(ends - starts + 1, tf.float32)[:, None]
+    return tf.gather(sums + words(different), place), tf.gather(counts, place)
+
+
 def row_wise(kind: type[keras.Optimizer], weights: list[keras.Variable]) -> type[keras.Optimizer]:
     """The optimizer class `kind`, with steps by rows where a weight is a table of Rows; `kind` itself where none is.
 

@@ -34,10 +34,10 @@ def export(
     `serving_default`, text <string>[N] (and text_pair <string>[N] for pairs) to the task's answer, and its others;
     and `embed` (see `Served.embed`).
     """
-    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family.word_bytes)
+    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
-    module.tokenizer = tokenizer.trackables
+    module.tokenizer, module.resources = tokenizer.trackables, list(getattr(model, "resources", ()))
     signatures = dict(task.signatures(served))
     if family.offers & {"pooled", "sequence"}:
         signatures[EMBED] = served.function(served.embed, [TEXT])
@@ -55,13 +55,11 @@ class Served:
         labels: Sequence[str],
         max_tokens: int,
         inputs: Sequence[str],
-        word_bytes: int,
+        family: Family,
     ):
-        """inputs: names of the texts that the model reads, in the order of `logits`.
-        word_bytes: how many bytes of each word the family reads, 0 for none.
-        """
+        """inputs: names of the texts that the model reads, in the order of `logits`."""
         self.model, self.tokenizer, self.labels = model, tokenizer, labels
-        self.max_tokens, self.inputs, self.word_bytes = max_tokens, inputs, word_bytes
+        self.max_tokens, self.inputs, self.family = max_tokens, inputs, family
         self.logits = self.function(self._logits, inputs)  # traced once, called by every signature that answers
 
     def function(self, ask: Callable, inputs: Sequence[str]) -> Callable:
@@ -91,7 +89,8 @@ class Served:
         And where it offers `sequence`, one vector a token of the text, T those of the longest: sequence
         <float32>[N, T, width], start and end <int32>[N, T], code points of the text as it was sent (end exclusive),
         and length <int32>[N]. Tokens that packing adds, such as [CLS], are left out, as they stand for no part of the
-        text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1.
+        text, and so are those that max_tokens cuts. Behind `length` vectors are 0 and offsets -1. Families that embed
+        their layers give layers <float32>[N, layers, T, width] too, those of the tokens' own vectors first.
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
         batch, rows = self._batch([text], [ids]), tf.shape(text)[0]
@@ -101,6 +100,9 @@ class Served:
             places, vectors = self._of_text(batch, encoded.sequence)
             start, end = (tf.gather(offsets, places[:rows], batch_dims=1) for offsets in (starts, ends))
             answer |= {"sequence": vectors[:rows].to_tensor(), "start": start.to_tensor(-1), "end": end.to_tensor(-1)}
+            if self.family.embeds_layers:
+                every = [self._of_text(batch, layer)[1][:rows].to_tensor() for layer in encoded.layers]
+                answer["layers"] = tf.stack(every, axis=1)
             answer["length"] = tf.cast(places.row_lengths(), tf.int32)[:rows]
         return answer
 
@@ -126,9 +128,9 @@ class Served:
         names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
         for text, tokens, (ids_name, length_name, words_name) in zip(texts, ids, names, strict=False):
             batch[ids_name], batch[length_name] = _dense(tokens[:, : self.max_tokens])
-            if self.word_bytes:
+            if self.family.word_bytes:
                 shape = tf.shape(batch[ids_name])
-                batch[words_name] = _bytes(self.tokenizer.words(text), shape, self.word_bytes)
+                batch[words_name] = _bytes(self.tokenizer.words(text), shape, self.family.word_bytes)
         return batch
 
 

@@ -103,13 +103,14 @@ def _in_pieces(gradients_of: Callable, part: Mapping[str, tf.Tensor], pieces: in
 
 
 def any_shape(store: TokenStore, *leading: int) -> dict[str, tf.TensorSpec]:
-    """Batches of `store` with these leading dimensions, any number of rows and any length.
+    """Batches of `store` with these leading dimensions, any number of rows and any number of tokens.
 
     A function of it is traced once for all buckets: with six, the first epoch takes a fifth of the time, and
     the others as long as with a trace a bucket. XLA, and so TPU, needs the shapes instead.
     """
     batch = store.gather(np.zeros(1, np.int64), 1)
-    return {name: tf.TensorSpec([*leading, *[None] * value.ndim], value.dtype) for name, value in batch.items()}
+    shapes = {name: [*[None] * min(value.ndim, 2), *value.shape[2:]] for name, value in batch.items()}
+    return {name: tf.TensorSpec([*leading, *shape], batch[name].dtype) for name, shape in shapes.items()}
 
 
 def no_totals() -> tf.Tensor:

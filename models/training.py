@@ -43,6 +43,8 @@ class Training(BaseModel):
     ema: decay of a running mean of the weights, which then is what is measured, watched and returned; 0: none.
     steps_per_call: training steps between two returns to Python; more than 1 pays on fast devices.
     deterministic: uses only operations that give the same bits every time, on GPUs at some cost.
+    frozen_cache_gb: most disk that the vectors of frozen layers may take; where they would take more, they are computed
+      in every epoch.
     checkpoint_seconds: a checkpoint is written this often, after each epoch, and on SIGTERM.
     """
 
@@ -62,4 +64,5 @@ class Training(BaseModel):
     deterministic: bool = False
     steps_per_call: PositiveInt = 1
     jit_compile: bool = False
+    frozen_cache_gb: Annotated[float, Field(ge=0)] = 10
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300

@@ -5,6 +5,7 @@ from typing import Any
 
 from components.records import check_columns, plan_blocks
 from components.sources import find_files, find_spans
+from components.specs import family_of, with_sources
 from data.errors import ConfigError, did_you_mean
 from data.formats import format_for
 from models.families import FAMILIES
@@ -24,7 +25,10 @@ def check_data(config: Config) -> list[str]:
         check_columns(plans, config.task, section)
         files = {plan.block.path for plan in plans}
         lines.append(f"{f'span {span}: ' if span else ''}{len(files)} file(s), {len(plans)} block(s) of data")
-    family = config.sections["trainer"]["family"]
+    trainer = config.sections["trainer"]
+    family = with_sources(trainer["family"], trainer["vectors"], trainer["preset"])
+    if "preset" in family:
+        lines.append(f"preset {family_of(family).find_preset()}")
     tokenizer = config.sections["tokenizer_gen"]["kind"] or "taken as published"
     lines.append(f"task {config.task}, family {family['name']}, tokenizer {tokenizer}")
     lines.append("the config is right")

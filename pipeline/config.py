@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
+from components.specs import family_of, objective_of
 from components.tokenizer_gen import check_options
-from components.trainer import family_of
 from data.errors import ConfigError, did_you_mean
+from data.remote import is_folder
 from data.tokenizers import TOKENIZERS
 from models.build import check_fit
 from models.tasks import TASKS
@@ -22,7 +23,7 @@ from pipeline.graph import GRAPH, STAGES
 
 TOP = ("name", "task", "beam")
 OPTIONAL = {node.name for node in GRAPH if node.optional}
-SHORT = ("family", "format", "optimizer")  # `family = "lstm"` is short for `family = { name = "lstm" }`
+SHORT = ("family", "format", "optimizer", "objective")  # `family = "lstm"` is short for `family = { name = "lstm" }`
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared and key != "span"]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "preset"}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -154,10 +155,26 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family)
         if sections["transform"]:
             sections["transform"]["word_bytes"] = family.word_bytes
+        if "pretrainer" in raw and sections["pretrainer"]:
+            with _collecting(problems):
+                _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
-            trainer["vectors"] = path
+            trainer["vectors"] = tokenizer["vectors"] = path
+            tokenizer["vectors_encoding"] = family.vectors_encoding
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
+        problems += _fill_preset(trainer)
     return problems
+
+
+def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any, tokenizer: dict[str, Any]) -> None:
+    """What pretraining depends on of the family, its objective where the config is silent; its text counts for the
+    vocabulary. Raises ConfigError when the family cannot start from what the objective makes."""
+    section["family"] = {key: value for key, value in given.items() if key in ("name", *family.settled)}
+    section["objective"] = section["objective"] or {"name": family.objective}
+    if not section["objective"]["name"]:
+        raise ConfigError(f"pretrainer: no objective is for family '{given['name']}'; drop this section")
+    objective_of(section["objective"]).check(family)
+    tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
 
 
 @contextmanager
@@ -173,7 +190,7 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if preset := getattr(family, "preset", None):
         if given:
             return ["tokenizer_gen: a preset brings its own tokenizer; drop this section or trainer.family.preset"]
-        section["preset"] = preset
+        section["files" if is_folder(preset) else "preset"] = preset
         return []
     if section["files"]:
         wrong = [key for key in ("kind", "vocabulary_size", "min_count") if key in given]
@@ -185,3 +202,17 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if family.word_bytes and (known := TOKENIZERS.get(section["kind"])) and not known.whole_words:
         return [f"tokenizer_gen.kind: got '{section['kind']}'; wanted 'words': the family reads the bytes of words"]
     return check_options(section["kind"], section["options"])
+
+
+def _fill_preset(trainer: dict[str, Any]) -> list[str]:
+    """A preset in a folder counts by its content: it goes where sources do. Names and handles stay as they are."""
+    preset = trainer["family"].get("preset")
+    if not preset or not is_folder(preset):
+        return [f"trainer.family.preset: no such folder '{preset}'"] if preset and _is_path(preset) else []
+    trainer["preset"] = preset
+    trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "preset"}
+    return []
+
+
+def _is_path(preset: str) -> bool:
+    return "://" not in preset and "/" in preset

@@ -12,6 +12,7 @@ from components.evaluator import evaluator
 from components.example_gen import example_gen
 from components.example_validator import example_validator
 from components.infra_validator import infra_validator
+from components.pretrainer import pretrainer
 from components.pusher import pusher
 from components.schema_gen import schema_gen
 from components.statistics_gen import statistics_gen
@@ -41,9 +42,16 @@ GRAPH = (
     Node(example_validator, {"statistics": "statistics_gen", "schema": "schema_gen"}),
     Node(tokenizer_gen, {"examples": "example_gen"}),
     Node(transform, {"examples": "example_gen", "tokenizer": "tokenizer_gen"}, by_span=True),
+    Node(pretrainer, {"tokens": "transform", "tokenizer": "tokenizer_gen"}, optional=True),
     Node(
         trainer,
-        {"tokens": "transform", "tokenizer": "tokenizer_gen", "schema": "schema_gen", "examples": "example_gen"},
+        {
+            "tokens": "transform",
+            "tokenizer": "tokenizer_gen",
+            "schema": "schema_gen",
+            "examples": "example_gen",
+            "pretrained": "pretrainer",
+        },
     ),
     Node(evaluator, {"examples": "example_gen", "model": "trainer"}),
     Node(infra_validator, {"model": "trainer"}),

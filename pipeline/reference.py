@@ -13,10 +13,14 @@ from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.families import FAMILIES
 from models.fine_tuning import FineTuning
+from models.objectives import OBJECTIVES
 from models.optimizer import Optimizer
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
 
+HIDDEN = {  # set by the pipeline, not by a config
+    *("span", "preset", "word_bytes", "vectors", "vectors_encoding", "corpus", "corpus_format", "corpus_field")
+}
 HEAD = """# The config, key by key
 
 Written from the code by `make docs`; do not edit. A config is a TOML file; each stage has a section of
@@ -35,12 +39,18 @@ def reference() -> str:
         doc = (stage.function.__doc__ or "").strip().splitlines()[0]
         optional = " Runs only when the config has this section." if node.optional else ""
         parts.append(f"## [{stage.name}]\n\n{doc}{optional}\n")
-        parts.append(_table(stage.params, skip=stage.shared | {"span", "preset", "word_bytes", "vectors"}))
+        parts.append(
+            _table(stage.params, skip=stage.shared | HIDDEN | ({"family"} if stage.name == "pretrainer" else set()))
+        )
     parts.append("## Families: `[trainer] family = { name = ..., ... }`\n")
     for name, family in FAMILIES.items():
         parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")
         parts[-1] += f"default tokenizer `{family.default_tokenizer['kind']}`.\n"
         parts.append(_table(family))
+    parts.append("## Objectives: `[pretrainer] objective = { name = ..., ... }`\n")
+    for name, objective in OBJECTIVES.items():
+        parts.append(f"### {name}\n\n{_doc(objective)}\n")
+        parts.append(_table(objective))
     parts.append("## Optimizer: `[trainer] optimizer = { name = ..., ... }`\n\n" + _doc(Optimizer, whole=True) + "\n")
     parts.append(_table(Optimizer))
     parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")

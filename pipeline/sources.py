@@ -8,8 +8,10 @@ import xxhash
 from etils import epath
 
 from components.sources import REMOTE_TABLES, find_files
+from data.remote import is_folder
 
 _RACY_SECONDS = 2  # a file written this shortly before it was hashed may change again within its time stamp
+COUNTED = (".json", ".txt", ".model", ".spm", ".safetensors", ".h5")  # files of a folder that are read
 
 
 class SourceHashes:
@@ -24,7 +26,8 @@ class SourceHashes:
         self.changed = False
 
     def of(self, value: str | dict[str, str], span: str, where: str) -> Any:
-        """Hashes of every file that a path pattern (or a table of them) matches, with what the paths tell.
+        """Hashes of every file that a path pattern (or a table of them) matches, with what the paths tell; of a
+        folder, those of the files in it that can count, by their names in it.
 
         where: the key that names them, for the message when none matches.
         """
@@ -32,6 +35,8 @@ class SourceHashes:
             return {name: self.of(pattern, span, where) for name, pattern in value.items()}
         if value.startswith(REMOTE_TABLES):
             return value
+        if is_folder(value):
+            return [[str(path.relative_to(value)), self._hash(str(path))] for path in _files(epath.Path(value))]
         return [[file.captures, self._hash(file.path)] for file in find_files(value, span, where)]
 
     def _hash(self, path: str) -> str:
@@ -52,3 +57,11 @@ class SourceHashes:
         if self.changed:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_text(json.dumps(self.known))
+
+
+def _files(folder: epath.Path) -> list[epath.Path]:
+    """The files of a published model or tokenizer, without pickles, READMEs and the like, which nothing reads."""
+    found: list[epath.Path] = []
+    for path in sorted(folder.iterdir()):
+        found += _files(path) if path.is_dir() else [path] if path.suffix in COUNTED else []
+    return found

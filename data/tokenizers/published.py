@@ -10,7 +10,8 @@
 | a KerasHub preset folder | as above |
 
 Special tokens are known by their usual names. Where nothing says whether a WordPiece vocabulary is
-of lower-case text, it is if no piece has a capital; accents are kept unless a file says otherwise.
+of lower-case text, it is if no piece has a capital. Accents are kept unless a file says otherwise; beside Hugging
+Face's tokenizer_config.json or config.json they go with the case, as the reference does it.
 """
 
 import json
@@ -70,10 +71,9 @@ def _settings(folder: epath.Path) -> Mapping[str, Any]:
     """tokenizer_config.json of Hugging Face, in KerasHub's names."""
     file = folder / "tokenizer_config.json"
     given = _json(file) if file.exists() else {}
-    if "do_lower_case" in given:
-        given["lowercase"] = given["do_lower_case"]
-        if given.get("strip_accents") is None:  # then it follows the case
-            given["strip_accents"] = given["do_lower_case"]
+    model = folder / "config.json"
+    given["lowercase"] = given.get("do_lower_case")
+    given["as_reference"] = "do_lower_case" in given or (model.exists() and "model_type" in _json(model))
     return given
 
 
@@ -116,11 +116,12 @@ def _wordpiece(file: epath.Path, vocabulary: Sequence[str], settings: Mapping[st
     if inside != "##":
         raise ConfigError(f"{file}: got pieces inside words marked with '{inside}'; wanted '##'")
     ordinary = "".join(piece for piece in vocabulary if not piece.startswith(("[", "<")))  # not [unused1] and the like
-    lowercase = settings.get("lowercase")
-    options = {
-        "lowercase": ordinary == ordinary.lower() if lowercase is None else lowercase,
-        "strip_accents": bool(settings.get("strip_accents")),
-    }
+    lowercase, strip = settings.get("lowercase"), settings.get("strip_accents")
+    if lowercase is None:
+        lowercase = ordinary == ordinary.lower()
+    if strip is None:
+        strip = lowercase and settings.get("as_reference", False)
+    options = {"lowercase": bool(lowercase), "strip_accents": bool(strip)}
     return {"vocabulary": vocabulary, "special": special, "options": options}
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from data.errors import DataError
 from data.vectors import fasttext, word2vec
 from data.vectors.base import Source, Subwords, Vectors
+from data.vectors.writing import write_fasttext, write_text
 
-__all__ = ["Found", "Vectors", "lookup", "read_vectors"]
+__all__ = ["Found", "Vectors", "lookup", "read_vectors", "write_fasttext", "write_text"]
 
 
 class Found(NamedTuple):
@@ -26,15 +27,17 @@ class Found(NamedTuple):
     subwords: Subwords | None
 
 
-def read_vectors(path: str | Path, encoding: str = "utf-8", wanted: Collection[str] | None = None) -> Vectors:
+def read_vectors(
+    path: str | Path, encoding: str = "utf-8", wanted: Collection[str] | None = None, most: int | None = None
+) -> Vectors:
     """The vectors of a file, in its order; a word that stands twice counts once, the first time.
 
     encoding: of the words; fastText hashes a word's n-grams from its bytes in it.
-    wanted: only these words are kept.
+    wanted: only these words are kept. most: only so many, the first (the most frequent, as such files are written).
     Raises DataError with file, line or byte, and what was found there, when the file is none of the known
     kinds, is cut short, holds words of another encoding or numbers that are none.
     """
-    source = Source(path, encoding, wanted)
+    source = Source(path, encoding, wanted, most)
     for known in (fasttext, word2vec):
         if known.recognises(source):
             return known.read(source)

@@ -44,8 +44,8 @@ class Vectors(NamedTuple):
 class Source:
     """A file of vectors: its bytes, memory-mapped where it is a plain local file, and the words wanted of it."""
 
-    def __init__(self, path: str | Path, encoding: str, wanted: Collection[str] | None):
-        self.path, self.encoding = path, encoding
+    def __init__(self, path: str | Path, encoding: str, wanted: Collection[str] | None, most: int | None):
+        self.path, self.encoding, self.most = path, encoding, most
         try:
             "".encode(encoding)
         except LookupError:

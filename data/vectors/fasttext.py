@@ -82,7 +82,7 @@ def _read(source: Source) -> Vectors:
             f"{arguments.bucket} n-grams"
         )
     subwords = Subwords(matrix[len(words) :], arguments.minn, longest, source.encoding) if longest and buckets else None
-    kept = [i for i, (word, _) in enumerate(words) if source.keeps(word)]
+    kept = [i for i, (word, _) in enumerate(words) if source.keeps(word)][: source.most]
     spelt = [source.decode(words[i][0], f"{source.path}, byte {words[i][1]}") for i in kept]
     if subwords is None:
         return Vectors(spelt, matrix[np.array(kept, np.int64)])
@@ -130,7 +130,7 @@ def _matrix(source: Source, place: int, width: int) -> np.ndarray:
 def _means(matrix: np.ndarray, words: list[bytes], rows: list[int], cut: list[bool], subwords: Subwords) -> np.ndarray:
     """The mean of each word's own row and, where it is cut, its n-grams' <float32>[words, width]."""
     hashes, splits = character_ngrams(words, subwords.shortest, subwords.longest)
-    hashes, sizes = hashes[np.repeat(cut, np.diff(splits))], np.where(cut, np.diff(splits), 0)
+    hashes, sizes = hashes[np.repeat(np.array(cut, bool), np.diff(splits))], np.where(cut, np.diff(splits), 0)
     splits = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     sums = matrix[np.array(rows, np.int64)] + sum_rows(subwords.table, hashes % np.uint32(len(subwords.table)), splits)
     return sums / (1 + sizes)[:, None].astype(np.float32)

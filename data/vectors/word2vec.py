@@ -73,11 +73,14 @@ def _text(source: Source, start: int, expected: int | None, width: int) -> Vecto
         words += parsed
         blocks.append(numbers)
         count += len(lines)
+        if source.most is not None and len(words) >= source.most:
+            expected = None  # the rest is not read
+            break
     if expected is not None and count < expected:
         raise source.cut(count, expected)
     if expected is not None and count > expected:
         raise DataError(f"{source.path}:1: got {expected} words and {count} lines of them; wanted as many")
-    kept = once(words)
+    kept = once(words)[: source.most]
     return Vectors([words[i] for i in kept], np.concatenate(blocks)[kept])
 
 
@@ -149,6 +152,8 @@ def _binary(source: Source, start: int, expected: int, width: int) -> Vectors:
             words.append(source.decode(word, f"{source.path}, byte {start}"))
             places.append(space + 1)
         start = end
+        if len(words) == source.most:
+            break
     kept = once(words)
     table = np.zeros([len(kept), width], np.float32)
     for row, i in enumerate(kept):

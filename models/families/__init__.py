@@ -2,9 +2,12 @@
 
 from models.families.bag import BagOfWords, Tfidf
 from models.families.base import Family
-from models.families.bert import Bert
+from models.families.bert import Albert, Bert, DistilBert, Roberta
+from models.families.elmo import Elmo
 from models.families.fasttext import Fasttext
+from models.families.gpt2 import Gpt2
 from models.families.recurrent import Gru, Lstm, Rnn
+from models.families.t5 import T5
 from models.families.transformer import Transformer
 from models.families.vectors import Glove, Word2vec
 
@@ -18,5 +21,11 @@ FAMILIES: dict[str, type[Family]] = {
     "lstm": Lstm,
     "gru": Gru,
     "transformer": Transformer,
+    "elmo": Elmo,
     "bert": Bert,
+    "roberta": Roberta,
+    "distilbert": DistilBert,
+    "albert": Albert,
+    "gpt2": Gpt2,
+    "t5": T5,
 }

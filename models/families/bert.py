@@ -1,99 +1,140 @@
-"""BERT (Devlin et al. 2019) on KerasHub's backbone: of any size from scratch, or a pretrained preset."""
+"""BERT and its kin on KerasHub's backbones, of any size from scratch or a pretrained preset:
 
+BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019), DistilBERT (Sanh et al. 2019), ALBERT (Lan et al. 2020).
+"""
+
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.errors import ConfigError
-from models.families.base import Encoded, Family
-
-SIZE = ("layers", "width", "heads", "intermediate")
+from models.families.base import Encoded
+from models.families.pretrained import Pretrained
 
 
-class Bert(Family):
-    """A transformer encoder with learned positions and segments; a text's vector is its [CLS] token's, or the mean."""
+class _Masked(Pretrained):
+    """A transformer encoder whose text vector is that of the first token, or the mean."""
 
-    layers: int = Field(2, ge=1, le=96, description="transformer layers")
-    width: int = Field(128, ge=1, description="width of the token vectors; a multiple of heads")
-    heads: int = Field(2, ge=1, description="attention heads")
-    intermediate: int | None = Field(None, ge=1, description="width of the feed-forward layers; 4 * width if not given")
-    dropout: float = Field(0.1, ge=0, lt=1, description="in every layer and on the text's vector")
-    pooling: Literal["cls", "mean"] = Field("cls", description="vector of a text: [CLS] through a tanh layer, or mean")
-    preset: str | None = Field(None, description="KerasHub preset, handle or folder; then the sizes are the preset's")
+    pooling: Literal["cls", "mean"] = Field(
+        "cls", description="vector of a text: its first token's through a layer, or the mean of its tokens'"
+    )
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece", "vocabulary_size": 8000}
-    recommended: ClassVar[dict[str, Any]] = {
-        "epochs": 4,
-        "batch_tokens": 2048,
-        "optimizer": {"learning_rate": 5e-4, "schedule": "linear", "warmup": 0.1},
-    }
-    fine_tuning: ClassVar[dict[str, Any]] = {  # of a preset; Devlin et al. 2019, appendix A.3
-        "epochs": 3,
-        "batch_tokens": 4096,
-        "optimizer": {"learning_rate": 5e-5, "schedule": "linear", "warmup": 0.1},
-    }
-    special_tokens: ClassVar[bool] = True
-
-    @model_validator(mode="after")
-    def _one_size(self) -> "Bert":
-        given = [name for name in SIZE if name in self.model_fields_set]
-        if self.preset and given:
-            raise ValueError(f"got preset and {', '.join(given)}; a preset has its own size: keep one of them")
-        if self.width % self.heads:
-            raise ValueError(f"got width {self.width} with {self.heads} heads, wanted a multiple")
-        return self
-
-    def defaults(self):
-        return dict(self.fine_tuning if self.preset else self.recommended)
+    special_tokens: ClassVar[str] = "bert"
+    pooled_activation: ClassVar[str] = "tanh"
 
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         import keras
 
         from models.layers import Encoder, Pooling
 
-        backbone = self._backbone(vocabulary, max_tokens)
-        backbone.pooled_dense.trainable = self.pooling == "cls"  # no gradient would reach it
-        parts = {"backbone": backbone, "mean": Pooling("mean"), "dropout": keras.layers.Dropout(self.dropout)}
-        b = backbone
-        embeddings = [b.token_embedding, b.position_embedding, b.segment_embedding, b.embeddings_layer_norm]
-        return Encoder(parts, self.encode, [embeddings, *([layer] for layer in b.transformer_layers)])
-
-    def _backbone(self, vocabulary, max_tokens):
-        from keras_hub.models import BertBackbone
-
-        from models.hub import load_backbone
-
-        if not self.preset:
-            return BertBackbone(
-                vocabulary_size=vocabulary.size,
-                num_layers=self.layers,
-                num_heads=self.heads,
-                hidden_dim=self.width,
-                intermediate_dim=self.intermediate or 4 * self.width,
-                dropout=self.dropout,
-                max_sequence_length=max_tokens,
+        backbone = self.make_backbone(vocabulary, max_tokens)
+        parts = {"backbone": backbone, "dropout": keras.layers.Dropout(self.dropout)}
+        pooled = getattr(backbone, "pooled_dense", None)
+        if self.pooling == "mean":
+            parts["pooling"] = Pooling("mean")
+            if pooled:
+                pooled.trainable = False  # no gradient would reach it
+        else:
+            parts["pooling"] = pooled or keras.layers.Dense(
+                backbone.hidden_dim, activation=self.pooled_activation, name="pooled_dense"
             )
-        backbone = load_backbone(self.preset, BertBackbone, dropout=self.dropout)
-        if backbone.vocabulary_size < vocabulary.size or backbone.max_sequence_length < max_tokens:
-            raise ConfigError(
-                f"trainer.family.preset: '{self.preset}' has {backbone.vocabulary_size} tokens and "
-                f"{backbone.max_sequence_length} positions; got a tokenizer of {vocabulary.size} and max_tokens = "
-                f"{max_tokens}: use the preset's own tokenizer, and a max_tokens within its positions"
-            )
-        return backbone
+        return Encoder(parts, self.encode, self.ladder(backbone))
 
     def encode(self, parts, packed, training) -> Encoded:
-        """KerasHub's layers called one by one, since its model returns the last layer only."""
+        """KerasHub's layers called one by one, since its models return the last layer only."""
         import tensorflow as tf
 
-        b = parts["backbone"]
-        tokens = b.token_embedding(packed["ids"])
-        x = b.embeddings_add((tokens, b.position_embedding(tokens), b.segment_embedding(packed["segment_ids"])))
-        x = b.embeddings_dropout(b.embeddings_layer_norm(x), training=training)
-        every = [x]
-        for layer in b.transformer_layers:
-            x = layer(x, padding_mask=tf.cast(packed["mask"], tf.int32), training=training)
-            every.append(x)
-        pooled = b.pooled_dense(x[:, 0]) if self.pooling == "cls" else parts["mean"](x, packed["mask"])
+        backbone, keep = parts["backbone"], tf.cast(packed["mask"], tf.int32)
+        every = [self.embed(backbone, packed, training)]
+        for layer in self.calls(backbone):
+            every.append(layer(every[-1], padding_mask=keep, training=training))
+        x = every[-1]
+        pooled = parts["pooling"](x, packed["mask"]) if self.pooling == "mean" else parts["pooling"](x[:, 0])
         return Encoded(x, parts["dropout"](pooled, training=training), tuple(every), packed["mask"])
+
+    def embed(self, backbone, packed, training):
+        """What the first layer reads <float>[B, T, width]: words, positions and segments."""
+        tokens = backbone.token_embedding(packed["ids"])
+        segments = backbone.segment_embedding(packed["segment_ids"])
+        x = backbone.embeddings_add((tokens, backbone.position_embedding(tokens), segments))
+        return backbone.embeddings_dropout(backbone.embeddings_layer_norm(x), training=training)
+
+    def calls(self, backbone) -> Iterator[Any]:
+        """The layers in the order they are called."""
+        yield from backbone.transformer_layers
+
+    def ladder(self, backbone) -> list[list[Any]]:
+        """The layers of each step, from the embeddings up (models.layers.Encoder)."""
+        embeddings = [backbone.token_embedding, backbone.position_embedding, backbone.segment_embedding]
+        return [[*embeddings, backbone.embeddings_layer_norm], *([layer] for layer in self.calls(backbone))]
+
+
+class Bert(_Masked):
+    """A transformer encoder with learned positions and segments."""
+
+    backbone: ClassVar[str] = "BertBackbone"
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece", "vocabulary_size": 8000}
+
+
+class _WithoutSegments(_Masked):
+    def embed(self, backbone, packed, training):
+        x = backbone.embeddings_layer_norm(backbone.embeddings(packed["ids"]))
+        return backbone.embeddings_dropout(x, training=training)
+
+    def ladder(self, backbone):
+        return [[backbone.embeddings, backbone.embeddings_layer_norm], *([layer] for layer in self.calls(backbone))]
+
+
+class Roberta(_WithoutSegments):
+    """As bert, over bytes and without segments: `<s> text </s>`, and `</s></s>` between a text and its pair."""
+
+    backbone: ClassVar[str] = "RobertaBackbone"
+    special_tokens: ClassVar[str] = "roberta"
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "bpe", "vocabulary_size": 8000}
+    fine_tuning: ClassVar[dict[str, Any]] = {  # Liu et al. 2019, table 10
+        "epochs": 10,
+        "batch_tokens": 4096,
+        "optimizer": {"learning_rate": 2e-5, "schedule": "linear", "warmup": 0.06},
+    }
+
+
+class DistilBert(_WithoutSegments):
+    """As bert, without segments; the published ones have half of their teacher's layers."""
+
+    backbone: ClassVar[str] = "DistilBertBackbone"
+    pooled_activation: ClassVar[str] = "relu"  # as in its own classifier
+    default_tokenizer: ClassVar[dict[str, Any]] = Bert.default_tokenizer
+
+
+class Albert(_Masked):
+    """As bert, with layers that share their weights and narrow word vectors."""
+
+    embedding: int = Field(64, ge=1, description="width of the word vectors, projected to width")
+    groups: int = Field(1, ge=1, description="groups of layers; those of a group share their weights")
+
+    sizes: ClassVar[tuple[str, ...]] = (*Pretrained.sizes, "embedding", "groups")
+    backbone: ClassVar[str] = "AlbertBackbone"
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "sentencepiece", "vocabulary_size": 8000}
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> "Albert":
+        if self.layers % self.groups:
+            raise ValueError(f"got {self.layers} layers in {self.groups} groups, wanted a multiple")
+        return self
+
+    def arguments(self, max_tokens):
+        return super().arguments(max_tokens) | {"embedding_dim": self.embedding, "num_groups": self.groups}
+
+    def embed(self, backbone, packed, training):
+        return backbone.embeddings_projection(super().embed(backbone, packed, training))
+
+    def calls(self, backbone):
+        for group in backbone.transformer_layers:
+            for _ in range(backbone.num_layers // backbone.num_groups):
+                yield from group
+
+    def ladder(self, backbone):
+        """A layer that is called many times counts as the highest of its steps."""
+        embeddings, *layers = super().ladder(backbone)
+        return [[*embeddings, backbone.embeddings_projection], *layers]

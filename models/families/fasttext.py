@@ -34,6 +34,7 @@ class Fasttext(WordVectors):
         "batch_tokens": 2048,
         "optimizer": {"name": "adam", "learning_rate": 5e-3, "schedule": "linear", "clip_norm": None},
     }
+    settled: ClassVar[tuple[str, ...]] = ("width", "characters", "buckets")
     word_bytes: ClassVar[int] = 64
 
     @field_validator("characters")
@@ -64,19 +65,51 @@ class Fasttext(WordVectors):
                 "characters": np.array([subwords.shortest, subwords.longest], np.int32),
                 **dict(zip(("ngrams", "splits"), empty, strict=True)),
             }
+        return {**adapted, **self._cut(vocabulary)}
+
+    def _cut(self, vocabulary) -> dict[str, np.ndarray]:
+        """characters, ngrams and splits, as `adapt` says; empty where words are not cut."""
         if not self.characters[1]:
-            return adapted
+            return {}
         from data.ngrams import character_ngrams
 
         words = [
-            b"" if i in vocabulary.special else w.encode()[: self.word_bytes] for i, w in enumerate(vocabulary.words)
+            b"" if i in vocabulary.special else word.encode()[: self.word_bytes]
+            for i, word in enumerate(vocabulary.words)
         ]
         hashes, splits = character_ngrams(words, *self.characters)
         sizes = np.where([word == b"" for word in words], 0, np.diff(splits))  # "<>" alone has n-grams too
         hashes = hashes[np.repeat(sizes > 0, np.diff(splits))]
         splits = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         ngrams = (hashes % np.uint32(self.buckets)).astype(np.int32)
-        return {**adapted, "characters": np.array(self.characters, np.int32), "ngrams": ngrams, "splits": splits}
+        return {"characters": np.array(self.characters, np.int32), "ngrams": ngrams, "splits": splits}
+
+    def word_rows(self, vocabulary):
+        cut = self._cut(vocabulary)
+        if not cut:
+            return super().word_rows(vocabulary)
+        from models.rows import Rows, Spelled
+
+        words = Rows(self.start(vocabulary, self.width, {}))
+        return Spelled(words, Rows(self._random(self.buckets, self.width)), cut["ngrams"], cut["splits"])
+
+    def save_words(self, rows, vocabulary, directory) -> str:
+        """fastText's .bin where words are cut, so that unseen ones have vectors too; else word2vec text."""
+        if not self.characters[1]:
+            return super().save_words(rows, vocabulary, directory)
+        from data.vectors import write_fasttext
+
+        ids = [i for i in range(vocabulary.size) if i not in vocabulary.special]
+        words, counts = [vocabulary.words[i] for i in ids], [1] * len(ids)
+        tables = rows.words.table.numpy()[ids], rows.buckets.table.numpy()
+        write_fasttext(directory / "vectors.bin", words, counts, *tables, self.characters)
+        return "vectors.bin"
+
+    def _random(self, rows: int, width: int) -> np.ndarray:
+        import keras
+
+        drawn = keras.random.uniform([rows, width], -0.5 / width, 0.5 / width, "float32")
+        return keras.ops.convert_to_numpy(drawn)
 
     def _check(self, subwords) -> None:
         problems = [
@@ -110,8 +143,7 @@ class Fasttext(WordVectors):
         if "buckets" in adapted:
             parts["buckets"] = Rows(adapted["buckets"], trainable=not self.frozen)
         elif "characters" in adapted or self.word_ngrams > 1:
-            random = keras.random.uniform([self.buckets, width], -0.5 / width, 0.5 / width, "float32")
-            parts["buckets"] = Rows(keras.ops.convert_to_numpy(random))
+            parts["buckets"] = Rows(self._random(self.buckets, width))
         if "characters" in adapted:
             parts["cut"] = Arrays({name: adapted[name] for name in ("ngrams", "splits")})
             parts["characters"] = tuple(adapted["characters"].tolist())
@@ -154,18 +186,12 @@ class Fasttext(WordVectors):
         import tensorflow as tf
 
         from models.ngrams import character_ngrams
+        from models.rows import spelled
 
         rows, buckets = parts["buckets"], parts["buckets"].table.shape[0]
-        shape, flat = tf.shape(ids), tf.where(known, ids, 0)
-        different, place = tf.unique(tf.reshape(flat, [-1]))
-        starts, ends = (tf.gather(parts["cut"]["splits"], different + n) for n in (0, 1))
-        cut = tf.ragged.range(starts, ends)
-        looked_up = tf.gather(parts["cut"]["ngrams"], cut.values)
-        sums = tf.math.segment_sum(rows(looked_up), cut.value_rowids())
-        sums = tf.pad(sums, [[0, tf.size(different) - tf.shape(sums)[0]], [0, 0]]) + parts["words"](different)
-        counts = tf.cast(ends - starts + 1, tf.float32)[:, None]
-        here = tf.cast(tf.reshape(known, [-1]), tf.float32)[:, None]
-        sums, counts = tf.gather(sums, place) * here, tf.gather(counts, place) * here
+        flat, here = tf.reshape(tf.where(known, ids, 0), [-1]), tf.reshape(tf.cast(known, tf.float32), [-1, 1])
+        sums, counts = spelled(parts["words"], rows, parts["cut"]["ngrams"], parts["cut"]["splits"], flat)
+        sums, counts = sums * here, counts * here
 
         unseen = tf.where(tf.reshape(~known & (words[:, :, 0] > 0), [-1]))
         spelt = tf.gather_nd(tf.reshape(words, [-1, words.shape[2]]), unseen)
@@ -175,5 +201,5 @@ class Fasttext(WordVectors):
         cells = tf.size(ids, out_type=tf.int64)
         sums += tf.math.unsorted_segment_sum(rows(bucket), owners, cells)
         counts += tf.math.unsorted_segment_sum(tf.ones_like(owners, tf.float32), owners, cells)[:, None]
-        width = [shape[0], shape[1], -1]
+        width = [tf.shape(ids)[0], tf.shape(ids)[1], -1]
         return tf.reshape(sums, width), tf.reshape(counts, width)

@@ -31,6 +31,7 @@ class Recurrent(WordVectors):
 
     cell: ClassVar[str]  # class of models/layers.py
     width_of_words: ClassVar[str] = "embedding"
+    settled: ClassVar[tuple[str, ...]] = ("embedding",)
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {

@@ -29,7 +29,7 @@ class Transformer(Family):
     )
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal", "encoder_decoder"})
-    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece", "vocabulary_size": 8000}
+    default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
         "batch_tokens": 2048,

@@ -21,6 +21,7 @@ class _StaticVectors(WordVectors):
     )
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    settled: ClassVar[tuple[str, ...]] = ("width",)
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 100_000}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 10,
@@ -83,3 +84,5 @@ class Word2vec(_StaticVectors):
 
 class Glove(_StaticVectors):
     """The mean of GloVe's vectors (Pennington et al. 2014): from a file, or learned with the task."""
+
+    objective: ClassVar[str] = "glove"

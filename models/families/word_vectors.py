@@ -21,6 +21,7 @@ class WordVectors(Family):
     frozen: bool = Field(False, description="leave the vectors as they were loaded")
 
     width_of_words: ClassVar[str] = "width"  # the parameter that a file's width takes the place of
+    objective: ClassVar[str] = "skip_gram"
 
     @model_validator(mode="after")
     def _one_source(self) -> "WordVectors":
@@ -52,6 +53,34 @@ class WordVectors(Family):
         table, found = np.zeros([vocabulary.size, read.table.shape[1]], np.float32), np.zeros(vocabulary.size, bool)
         table[ids], found[ids] = read.table, read.found
         return {"vectors": table, "found": found}, read.subwords
+
+    @property
+    def vector_width(self) -> int:
+        return getattr(self, self.width_of_words)
+
+    def start_from(self, path: str) -> "WordVectors":
+        """path: a file of vectors."""
+        decided = self.settled if path.endswith(".bin") else (self.width_of_words,)
+        kept = {name: getattr(self, name) for name in self.model_fields_set.difference(decided)}
+        return type(self)(**kept, vectors=path)
+
+    def word_rows(self, vocabulary: Vocabulary):
+        """A layer from ids <int32>[n] to vectors <float32>[n, width], to be learned from text."""
+        from models.rows import Rows
+
+        return Rows(self.start(vocabulary, self.vector_width, {}))
+
+    def save_words(self, rows, vocabulary: Vocabulary, directory) -> str:
+        """Writes what was learned in `word_rows`, and returns the file's name."""
+        return self.save_table(rows.table.numpy(), vocabulary, directory)
+
+    def save_table(self, table: np.ndarray, vocabulary: Vocabulary, directory) -> str:
+        """Writes the vectors <float32>[size, width] of the vocabulary's words as word2vec text."""
+        from data.vectors import write_text
+
+        ids = [i for i in range(vocabulary.size) if i not in vocabulary.special]
+        write_text(directory / "vectors.txt", [vocabulary.words[i] for i in ids], table[ids])
+        return "vectors.txt"
 
     def embedding_layer(self, vocabulary: Vocabulary, width: int, adapted):
         """A Keras Embedding that starts with the file's vectors, or as Keras starts it."""

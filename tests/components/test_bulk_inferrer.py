@@ -221,11 +221,12 @@ def test_parquet_takes_keys_and_wider_types_as_they_come(model, tmp_path, monkey
 def test_values_that_are_no_column_together_are_refused(model, tmp_path, monkeypatch, most):
     monkeypatch.setattr(answer_files, "GROUP_BYTES", 1)
     monkeypatch.setattr(answering, "MOST_ROWS", most)
-    rows = [{"text": "good", "n": n} for n in (1, 2, 3, "four")]
-    path = write_jsonl(tmp_path / "in.jsonl", rows)
-    with pytest.raises(DataError, match="do not fit one Parquet table .*; JSONL holds any row"):
-        predict(model, tmp_path, path, "out.parquet")
-    assert [p.name for p in tmp_path.iterdir()] == ["in.jsonl"]
+    for last in ("four", 1.5):  # a whole number of that size is no float
+        rows = [{"text": "good", "n": n} for n in (2**53 + 1, 2, 3, last)]
+        path = write_jsonl(tmp_path / "in.jsonl", rows)
+        with pytest.raises(DataError, match="do not fit one Parquet table .*; JSONL holds any row"):
+            predict(model, tmp_path, path, "out.parquet")
+        assert [p.name for p in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_another_signature_is_answered_as_it_is(model, tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
-from components.golden import GOLDEN, Golden, ask_native, compare_all, read_golden, replay, write_golden
+from components.golden import GOLDEN, Golden, compare_all, read_golden, replay, write_golden
+from components.native_client import ask_native
 from components.native_session import from_json, to_json
 from components.warmup import WARMUP, read_warmup, write_warmup
 from data.errors import StageError

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 
-from components import golden
+from components.native_client import signatures
 from components.native_session import NativeError, NativeSession, from_json, to_json
 
 sys.modules["tensorflow"] = module_from_spec(find_spec("tensorflow"))  # its messages alone: it starts in no time
@@ -66,7 +66,7 @@ def main():
     flags = parser.parse_args()
     newest = max(flags.model_base_path.iterdir(), key=lambda path: int(path.name))
     server = HTTPServer(("127.0.0.1", flags.rest_api_port), Handler)
-    server.version, server.error, server.signatures = newest.name, "", golden.signatures(newest)
+    server.version, server.error, server.signatures = newest.name, "", signatures(newest)
     try:
         server.session = NativeSession(str(newest))
     except NativeError as error:

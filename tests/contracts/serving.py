@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from etils import epath
 
-from components.golden import compare_all, native_job, read_golden, request_of, signatures, write_golden
+from components.golden import compare_all, read_golden, request_of, write_golden
 from components.infra_validator import check_ops
+from components.native_client import native_job, signatures
 from components.native_session import from_json
 from components.warmup import read_warmup
 from data.tokenizers.base import Tokenizer
@@ -66,7 +66,7 @@ def check_older_tensorflow(model, family: Family, task_name: str, directory: Pat
 
 def check_ops_and_weights(model, directory: Path) -> None:
     """No op that the oldest TF Serving lacks, or that a seed decides; each weight once, and nothing else."""
-    assert not [op for op in check_ops(epath.Path(directory), OLDEST) if "Random" in op]
+    assert not [op for op in check_ops(directory, OLDEST) if "Random" in op]
     stored = tf.train.list_variables(str(directory / "variables/variables"))
     written = sorted(shape for name, shape in stored if "_CHECKPOINTABLE" not in name)
     assert written == sorted(list(weight.shape) for weight in model.weights)

@@ -40,8 +40,14 @@ SIZES = {
     "rnn": {"width": 8, "embedding": 8},
     "lstm": {"width": 8, "embedding": 8},
     "gru": {"width": 8, "embedding": 8},
-    "transformer": {"layers": 2, "width": 8, "heads": 2},
+    "transformer": {"layers": 1, "width": 8, "heads": 2},
+    "elmo": {"embedding": 4, "filters": [[1, 4], [2, 4]], "units": 8, "width": 4},
     "bert": {"layers": 2, "width": 8, "heads": 2},
+    "roberta": {"layers": 1, "width": 8, "heads": 2},
+    "distilbert": {"layers": 1, "width": 8, "heads": 2},
+    "albert": {"layers": 2, "width": 8, "heads": 2, "embedding": 4},
+    "gpt2": {"layers": 1, "width": 8, "heads": 2},
+    "t5": {"layers": 1, "width": 8, "heads": 2},
 }
 
 

@@ -7,11 +7,13 @@ import keras_hub
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 
 from data.errors import ConfigError
 from models.build import build_model
-from models.families.bert import Bert
-from models.hub import load_backbone, save_tokenizer
+from models.families import FAMILIES
+from models.families.bert import Albert, Bert
+from models.hub import find_folder, load_backbone
 from models.tasks.classification import Classification
 from tests.contracts import tiny
 
@@ -102,22 +104,19 @@ def test_dropout_is_the_familys_in_a_preset_too(preset):
     assert rates == {0.3}
 
 
-def test_a_presets_tokenizer_is_written_where_ours_can_read_it(tmp_path):
+def test_a_presets_tokenizer_is_read_from_its_folder(tmp_path):
     from data.tokenizers import from_files
 
     for part in (backbone(), keras_hub.models.BertTokenizer(PIECES, lowercase=True)):
         part.save_to_preset(str(tmp_path / "preset"))
-    save_tokenizer(str(tmp_path / "preset"), tmp_path / "files")
-    made = from_files(tmp_path / "files")
+    made = from_files(find_folder(str(tmp_path / "preset")))
     assert list(made.vocabulary) == PIECES and made.encode(["A ab"])[0].tolist() == [5, 5, 7]
 
 
 def test_what_is_no_preset_says_what_was_wanted(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="could not be loaded as BertBackbone; wanted a KerasHub preset"):
+    with pytest.raises(ConfigError, match="holds a config.json without class_name or model_type, wanted BertBackbone"):
         load_backbone(str(tmp_path), BERT)
-    with pytest.raises(ConfigError, match="could not be loaded as tokenizer"):
-        save_tokenizer(str(tmp_path), tmp_path / "files")
 
 
 def test_another_architecture_is_refused(tmp_path):
@@ -133,6 +132,59 @@ def test_a_preset_too_small_for_tokenizer_or_texts_is_refused(preset):
         family.build(tiny.VOCABULARY._replace(size=14), 32, 2, {})
     with pytest.raises(ConfigError, match="max_tokens = 33"):
         family.build(tiny.VOCABULARY, 33, 2, {})
+
+
+def test_lora_trains_additions_to_queries_and_values_only(preset):
+    keras.utils.set_random_seed(0)
+    plain, lora = (
+        build_model(Bert(preset=str(preset), dropout=0.0, lora=rank), Classification(), tiny.VOCABULARY, 16, 2, False)
+        for rank in (None, 2)
+    )
+    names = {weight.path.split("/")[-1] for weight in lora.encoder.trainable_weights}
+    assert names == {"lora_kernel_a", "lora_kernel_b", "bias"}  # Keras trains the bias of a layer with LoRA
+    assert len(lora.encoder.trainable_weights) == 2 * 2 * 3
+    batch = tiny.batch("classification", 5)
+    encoded = lora.encoder(lora.pack(batch))
+    np.testing.assert_allclose(encoded.sequence, plain.encoder(plain.pack(batch)).sequence, atol=1e-6)  # B starts at 0
+    before = [np.array(weight) for weight in lora.encoder.non_trainable_weights]
+    optimizer = keras.optimizers.Adam(0.1)
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(Classification().loss(lora(batch, training=True), batch))
+        weights = lora.trainable_weights
+        gradients = tape.gradient(loss, [weight.value for weight in weights])
+        assert not [w.path for w, gradient in zip(weights, gradients, strict=True) if gradient is None]
+        optimizer.apply(gradients, weights)
+    assert all(map(np.array_equal, before, lora.encoder.non_trainable_weights))
+    assert np.abs(lora.encoder(lora.pack(batch)).sequence - encoded.sequence).max() > 0.01
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_lora_finds_the_queries_and_values_of_every_backbone(name, tmp_path):
+    """And freezes the rest, T5's word vectors too, which its encoder holds apart."""
+    kind, sizes = {
+        "gpt2": (keras_hub.models.GPT2Backbone, {"max_sequence_length": 16}),
+        "t5": (keras_hub.models.T5Backbone, {"tie_embedding_weights": False}),
+    }[name]
+    sizes |= {"vocabulary_size": 13, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 8}
+    kind(**sizes).save_to_preset(str(tmp_path))
+    family = FAMILIES[name](preset=str(tmp_path), lora=2)
+    encoder = build_model(family, Classification(), tiny.VOCABULARY, 16, 2, False).encoder
+    trained = [weight.path.split("/")[-1] for weight in encoder.trainable_weights]
+    assert trained.count("lora_kernel_a") == trained.count("lora_kernel_b") == 2 * 2
+    assert set(trained) <= {"lora_kernel_a", "lora_kernel_b", "bias"}
+
+
+def test_lora_wants_a_preset_and_brings_its_rate():
+    with pytest.raises(ValueError, match="got lora without preset"):
+        Bert(lora=4)
+    tuned, lora = Bert(preset="bert_tiny_en_uncased"), Bert(preset="bert_tiny_en_uncased", lora=4)
+    assert lora.defaults()["optimizer"]["learning_rate"] == 10 * tuned.defaults()["optimizer"]["learning_rate"]
+
+
+def test_layers_of_albert_are_of_whole_groups():
+    with pytest.raises(ValueError, match="got 3 layers in 2 groups, wanted a multiple"):
+        Albert(layers=3, groups=2)
 
 
 def test_a_preset_has_its_own_size():

@@ -135,10 +135,10 @@ def test_a_batch_in_pieces_gives_the_same_step(compiled, stores, tmp_path):  # n
 
 def test_the_running_mean_is_what_is_measured_and_returned(stores, tmp_path):  # noqa: F811
     trace = Trace()
-    result = run(stores, tmp_path, build=tiny.build, callbacks=[trace], epochs=3, ema=0.3)
+    result = run(stores, tmp_path, build=tiny.build, callbacks=[trace], epochs=3, ema=0.5)
     means = [np.asarray(value, np.float64) for value in trace.steps[0]]
     for t, weights in enumerate(trace.steps[1:], start=1):
-        share = 1 - min(0.3, (1 + t) / (10 + t))
+        share = 1 - min(0.5, (1 + t) / (10 + t))
         means = [mean + share * (weight - mean) for mean, weight in zip(means, weights, strict=True)]
     for weight, mean, last in zip(result.model.weights, means, trace.steps[-1], strict=True):
         np.testing.assert_allclose(weight, mean, atol=1e-6)

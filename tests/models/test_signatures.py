@@ -70,7 +70,7 @@ def test_classify_answers_what_serving_default_does(tmp_path):
 def test_a_model_of_pairs_embeds_one_text(tmp_path):
     model = contract.build(tiny.family("bert"), "classification", pairs=True)
     loaded = save(tmp_path, "bert", pairs=True, model=model)
-    packed = pack({"ids": [[5, 7]], "length": [2]}, tiny.VOCABULARY, tiny.MAX_TOKENS, True)
+    packed = pack({"ids": [[5, 7]], "length": [2]}, tiny.VOCABULARY, tiny.MAX_TOKENS, "bert")
     pooled = loaded.signatures["embed"](text=tf.constant(["good film"]))["pooled"]
     np.testing.assert_allclose(pooled, model.encoder(packed).pooled, atol=1e-6)
 

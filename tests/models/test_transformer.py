@@ -44,7 +44,7 @@ def test_a_pre_norm_stack_ends_in_a_norm():
         np.testing.assert_allclose(np.std(sequence, axis=2), 1, atol=1e-2)
 
 
-OTHER = {"norm": "post", "positions": "learned", "tied_embeddings": False, "pooling": "attention", "intermediate": 12}
+OTHER = {"layers": 2, "norm": "post", "positions": "learned", "tied_embeddings": False, "pooling": "attention"}
 
 
 def test_the_other_choices_keep_the_contract():

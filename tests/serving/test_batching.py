@@ -120,8 +120,10 @@ def test_a_request_that_is_late_leaves_the_queue(make_gate):
     with pytest.raises(ServingError) as caught:
         late.result()
     assert caught.value.code.name == "DEADLINE_EXCEEDED"
-    model.open(1)  # enough for the first alone
+    model.open(1)
     assert first.result() == [0]
+    model.open(1)  # which the late one would take
+    assert model.ask(2).result() == [2]
 
 
 def test_a_batch_is_filled_up_to_an_allowed_size(make_gate, monkeypatch):

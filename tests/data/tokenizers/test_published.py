@@ -81,6 +81,18 @@ def test_the_settings_beside_a_vocabulary(tmp_path, config, lowercase, strip_acc
     assert from_files(tmp_path).options == {"lowercase": lowercase, "strip_accents": strip_accents}
 
 
+def test_beside_a_published_model_accents_go_with_the_case(tmp_path):
+    """As torch `transformers` reads a folder of config.json and vocab.txt; KerasHub's config.json says nothing."""
+    write_vocabulary(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"registered_name": "keras_hub>BertBackbone"}))
+    assert from_files(tmp_path).options == {"lowercase": True, "strip_accents": False}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    assert from_files(tmp_path).options == {"lowercase": True, "strip_accents": True}
+    assert pieces(from_files(tmp_path), "MÁS") == ["mas"]
+    write_vocabulary(tmp_path, [*UNCASED, "Mar"])
+    assert from_files(tmp_path).options == {"lowercase": False, "strip_accents": False}
+
+
 @pytest.mark.parametrize("name", ["vocab.json", "gpt2-vocab.json"])
 def test_vocab_json_and_merges(tmp_path, bpe, name):
     file = write_bpe(tmp_path, bpe, vocabulary=name)

@@ -87,6 +87,7 @@ def test_text(file, data):
     found = read_vectors(file(data))
     assert found.words == WORDS
     np.testing.assert_array_equal(found.table, TABLE)
+    assert read_vectors(file(data), most=2).words == WORDS[:2]
     few = read_vectors(file(data), wanted={"a", "él", "york"})
     assert few.words == ["él", "a"]
     np.testing.assert_array_equal(few.table, TABLE[[1, 3]])
@@ -98,6 +99,7 @@ def test_binary(file, data):
     assert found.words == ["the", "él", "new_york", "a"]
     np.testing.assert_array_equal(found.table, TABLE)
     assert read_vectors(file(data), wanted={"a"}).words == ["a"]
+    assert read_vectors(file(data), most=1).words == ["the"]
 
 
 def test_words_that_stand_twice_count_once(file):
@@ -133,9 +135,11 @@ def test_fasttext_words_and_others(file, version, encoding):
     expected = [np.concatenate([rows[[i]], grams(w)]).mean(axis=0) for i, w in enumerate(words)]
     expected[2] = rows[2] if version else expected[2]
     others = ["thes", "élé", "x", "který", "The"]
+    assert read_vectors(path, encoding, most=2).words == words[:2]
     table, found, _ = lookup(path, words + others, encoding)
     assert found.all()
     np.testing.assert_allclose(table, [*expected, *(grams(w).mean(axis=0) for w in others)], atol=1e-6)
+    np.testing.assert_array_equal(lookup(path, others, encoding).table, table[len(words) :])  # none is in the file
 
 
 def test_supervised_fasttext_gives_its_words_without_labels(file):

@@ -1,0 +1,87 @@
+"""From a config's tables to the frozen specs they describe, with every problem in one message."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+
+from data.errors import did_you_mean
+
+
+def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
+    problems = [
+        f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields
+    ]
+    try:
+        made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
+    except ValidationError as error:
+        problems += [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()
+        ]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return made
+
+
+def family_of(value: dict[str, Any]) -> Any:
+    """The family that `{ name = "lstm", width = 64 }` describes. Raises ValueError."""
+    from models.families import FAMILIES
+
+    name = value.get("name", "")
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family '{name}'{did_you_mean(str(name), FAMILIES)}")
+    return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
+
+
+def with_sources(family: dict[str, Any], vectors: str, preset: str) -> dict[str, Any]:
+    """The family's table with the file and the folder that the config keeps apart, since their content counts."""
+    return family | {name: path for name, path in (("vectors", vectors), ("preset", preset)) if path}
+
+
+def objective_of(value: dict[str, Any]) -> Any:
+    """The objective that `{ name = "skip_gram", window = 5 }` describes. Raises ValueError."""
+    from models.objectives import OBJECTIVES
+
+    name = value.get("name", "")
+    if name not in OBJECTIVES:
+        raise ValueError(f"unknown objective '{name}'{did_you_mean(str(name), OBJECTIVES)}")
+    return spec_of(OBJECTIVES[name], {key: option for key, option in value.items() if key != "name"})
+
+
+def optimizer_of(value: dict[str, Any]) -> Any:
+    from models.optimizer import Optimizer
+
+    return spec_of(Optimizer, value)
+
+
+def early_stopping_of(value: dict[str, Any]) -> Any:
+    from models.training import EarlyStopping
+
+    return spec_of(EarlyStopping, value)
+
+
+def fine_tuning_of(value: dict[str, Any]) -> Any:
+    from models.fine_tuning import FineTuning
+
+    return spec_of(FineTuning, value)
+
+
+def checked(make: Any) -> AfterValidator:
+    """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
+    return AfterValidator(lambda value: (make(value), value)[1] if value else value)
+
+
+def _table(value: Any) -> Any:
+    """`"lstm"` is short for `{ name = "lstm" }`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Table = Annotated[dict[str, Any], BeforeValidator(_table)]
+
+
+def plan_of(
+    recommended: dict[str, Any], epochs: int | None, batch_tokens: int | None, optimizer: dict
+) -> dict[str, Any]:
+    """epochs, batch_tokens and optimizer of a run: what the config gives, else what is recommended."""
+    given = {name: value for name, value in (("epochs", epochs), ("batch_tokens", batch_tokens)) if value}
+    return {**recommended, **given, "optimizer": recommended["optimizer"] | optimizer}

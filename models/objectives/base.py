@@ -1,0 +1,78 @@
+"""What an objective is: a frozen, Keras-free description of what is learned from text without answers.
+
+To add one: a file here and a line in OBJECTIVES. It says which data it needs, how a step is made of it, and what it
+leaves behind. The training loop is the trainer's: resumable, by rows or whole, on any strategy.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from etils import epath
+
+    from models.families.base import Family, Vocabulary
+
+
+class Corpus(NamedTuple):
+    """What an objective may ask of the text.
+
+    vocabulary: of the tokenizer. counts <int64>[size]: occurrences of each id.
+    """
+
+    vocabulary: "Vocabulary"
+    counts: "np.ndarray"
+
+
+class Objective(BaseModel):
+    """Parameters of an objective. Only `build`, `loss` and `save` may import Keras or TensorFlow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # rows: a row of the store a text or a piece of one, as data/schema.py's batches {ids, length, weight}.
+    # pairs: a row two words that stand near each other, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
+    data: ClassVar[Literal["rows", "pairs"]] = "rows"
+    window_of_pairs: int = 0  # of `pairs`: how far apart two words may stand
+    recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
+
+    @abstractmethod
+    def check(self, family: "Family") -> None:
+        """Raises ConfigError when the family cannot start from what this leaves behind."""
+
+    @abstractmethod
+    def build(self, family: "Family", corpus: Corpus) -> "keras.Model":
+        """A model called on a batch and `training`; what it gives goes into `loss`. Random numbers come from Keras'
+        SeedGenerators, so that an interrupted run equals an undisturbed one."""
+
+    @abstractmethod
+    def loss(self, outputs: "tf.Tensor", batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+        """Loss of each row <float32>[B], unweighted."""
+
+    @abstractmethod
+    def save(self, model: "keras.Model", family: "Family", vocabulary: "Vocabulary", directory: "epath.Path") -> str:
+        """Writes what the trainer starts from below `directory`, as others publish it, and returns its name there:
+        `Family.start_from` takes the path, the same door by which published files come in."""
+
+    def metrics(self, outputs: "np.ndarray", batch: Mapping[str, "np.ndarray"]) -> dict[str, float]:
+        """Measured on a valid split beside `loss`."""
+        return {}
+
+    def measure(self, start: "epath.Path", params: Mapping[str, Any]) -> dict[str, Any]:
+        """What the artifact's report says of what was saved at `start`."""
+        return {}
+
+    def weights(self, lengths: "np.ndarray") -> "np.ndarray":
+        """Weight <float32>[rows] of each row, from its length."""
+        import numpy as np
+
+        return np.maximum(lengths, 1).astype(np.float32)
+
+
+def words_of(vocabulary: "Vocabulary") -> Sequence[int]:
+    """Ids that are words."""
+    return [i for i in range(vocabulary.size) if i not in vocabulary.special]
