@@ -66,6 +66,10 @@ class Servable:
             values = self._callable(names, wanted)(*(feeds[name] for name in names))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
+        except (
+            UnicodeDecodeError
+        ) as error:  # a message with a request's bytes in it, of which TensorFlow makes no error
+            raise ServingError("INVALID_ARGUMENT", error.object.decode(errors="replace")) from error
         finally:
             with self._lock:
                 self._running -= 1

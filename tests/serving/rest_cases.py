@@ -184,6 +184,7 @@ WRONG_INPUTS = [
     ("half", ECHO, wrong("half", 1), Error(INVALID, "UNIMPLEMENTED: Conversion of JSON Value: 1 to type: half")),
     ("not base64", ECHO, echo("string", inputs=[{"b64": "!"}]), Error(INVALID, "Unable to base64 decode")),
     ("base64 and more", ECHO, echo("string", inputs=[{"b64": "", "x": 1}]), Error(INVALID, "not formatted correctly for base64 data")),
+    ("bytes that are no example", ECHO, echo("classify", instances=[b64(b"\xff")]), Error(INVALID, "Could not parse example input, value: '")),
     ("list for several inputs", ECHO, echo("several", instances=[1]), Error(INVALID, "instances is a plain list, but expecting list of objects")),
     ("columns list for several inputs", ECHO, echo("several", inputs=[1]), Error(INVALID, "inputs is a plain value/list, but expecting an object")),
     ("list among objects", ECHO, echo("several", instances=[ROWS[0], [1, 20, 30]]), Error(INVALID, "Expecting object but got list at item 1 of input list")),
