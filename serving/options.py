@@ -11,6 +11,7 @@ from typing import Any
 
 THREADS = 4 * (os.cpu_count() or 1)  # theirs
 RPCS = 64  # threads that wait for a batch; theirs wait in C++
+WAITING = 16  # requests, for each thread, before further ones are refused with RESOURCE_EXHAUSTED
 
 
 def flag(default: Any, text: str) -> Any:

@@ -22,7 +22,7 @@ from serving.json_answer import classify_answer, error_answer, predict_answer, r
 from serving.json_examples import parse_examples
 from serving.json_tensor import parse_predict
 from serving.metrics import CONTENT_TYPE
-from serving.options import RPCS, THREADS, Options
+from serving.options import RPCS, THREADS, WAITING, Options
 from serving.protos import MonitoringConfig, read_text
 from serving.spec import ModelSpec
 
@@ -64,6 +64,7 @@ class Rest:
         # Those who wait for a batch hold a thread each.
         threads = options.rest_api_num_threads or (RPCS if options.enable_batching else THREADS)
         self.threads = ThreadPoolExecutor(threads, "rest")
+        self.waiting, self.most = 0, WAITING * threads
 
     async def close(self, app: web.Application) -> None:
         self.threads.shutdown(wait=False, cancel_futures=True)
@@ -109,8 +110,16 @@ class Rest:
         spec = _spec(*found.groups()[:3])
         if method == "GET":
             return await asyncio.to_thread(self._metadata if found[4] == "metadata" else self._status, spec)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.threads, self._count, calls[found[4]], spec, body)
+        return await self._run(calls[found[4]], spec, body)
+
+    async def _run(self, call: Callable[[ModelSpec, bytes], bytes], spec: ModelSpec, body: bytes) -> bytes:
+        if self.waiting >= self.most:
+            raise ServingError("RESOURCE_EXHAUSTED", f"{self.waiting} requests are waiting; the server takes no more")
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.threads, self._count, call, spec, body)
+        finally:
+            self.waiting -= 1
 
     def _count(self, call: Callable[[ModelSpec, bytes], bytes], spec: ModelSpec, body: bytes) -> bytes:
         with self.core.metrics.request(spec.name, call.__name__.strip("_").title(), "REST"):

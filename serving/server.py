@@ -17,12 +17,11 @@ from serving.config import single_model
 from serving.core import Core
 from serving.errors import ServingError
 from serving.listener import Listener
-from serving.options import Options
+from serving.options import WAITING, Options
 from serving.protos import BatchingParameters, SSLConfig, read_text
 from serving.rest import make_app
 from serving.services import ModelService, PredictionService
 
-WAITING = 16  # RPCs, for each thread, before further ones are refused with RESOURCE_EXHAUSTED
 SERVICES = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from serving.json_examples import parse_examples
 from serving.json_tensor import MAX_RANK, parse_predict
 from serving.json_values import NUMPY, decode_base64
 
-INT64, FLOAT, STRING, HALF = 9, 1, 7, 19
+INT64, FLOAT, DOUBLE, STRING, HALF = 9, 1, 2, 7, 19
 
 
 def parse(body, **dtypes):
@@ -62,6 +62,15 @@ def test_whole_numbers_beyond_64_bits_are_decimal():
     assert parse(f'{{"inputs": {2**64}}}', x=FLOAT).inputs["x"] == np.float32(2**64)
     with pytest.raises(ServingError, match="not of expected type: int64"):
         parse(f'{{"inputs": {2**64}}}', x=INT64)
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(FLOAT, 24), (DOUBLE, 53)])
+def test_the_largest_whole_number_for_a_float(dtype, bits):
+    largest = 2**bits - 1
+    assert parse(f'{{"inputs": [{largest}, {-largest}]}}', x=dtype).inputs["x"].tolist() == [largest, -largest]
+    for number in (largest + 1, -largest - 1):
+        with pytest.raises(ServingError, match="without loss of precision"):
+            parse(f'{{"inputs": {number}}}', x=dtype)
 
 
 @pytest.mark.parametrize("key", ["inputs", "instances"])

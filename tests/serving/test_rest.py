@@ -4,9 +4,11 @@ import gzip
 import json
 import socket
 import threading
+from contextlib import contextmanager
 
 import pytest
 
+from serving.options import WAITING
 from tests.serving.running import SECONDS, Address, eventually, free_port, running, running_rest
 from tests.serving.tiny import gate, line
 
@@ -25,6 +27,21 @@ def base(tmp_path_factory):
 def gated(tmp_path):
     gate(tmp_path / "gate" / "1")
     return str(tmp_path / "gate")
+
+
+@contextmanager
+def let_through(client):
+    """At the end, whatever happened, nothing is left waiting at the gate: the server could not stop."""
+    try:
+        yield
+    finally:
+        client.predict({"count": 100}, signature="open")
+
+
+def ask_seven(address):
+    """Status and JSON of a request that waits at the gate."""
+    status, _, body = address.rest("POST", PREDICT, '{"instances": ["7"]}')
+    return status, json.loads(body)
 
 
 def double(address, value=3.0, **arguments):
@@ -87,23 +104,18 @@ def test_metrics_page(base, tmp_path):
 
 def test_a_request_that_takes_too_long(gated):
     flags = {"rest_api_port": free_port(), "rest_api_timeout_in_ms": 300}
-    with running(model_base_path=gated, **flags) as (server, client):
+    with running(model_base_path=gated, **flags) as (server, client), let_through(client):
         address = Address("127.0.0.1", server.options.port, server.options.rest_api_port)
-        status, _, body = address.rest("POST", PREDICT, '{"instances": ["1"]}')
-        assert (status, json.loads(body)) == (504, {"error": "Timed out waiting for notification"})
-        client.predict({"count": 1}, signature="open")
+        assert ask_seven(address) == (504, {"error": "Timed out waiting for notification"})
 
 
 def test_the_server_answers_while_models_run(gated):
     """Every thread that runs models waits at the gate: status and metrics come all the same."""
-    with running(model_base_path=gated, rest_api_port=free_port(), rest_api_num_threads=2) as (server, client):
+    flags = {"rest_api_port": free_port(), "rest_api_num_threads": 2}
+    with running(model_base_path=gated, **flags) as (server, client), let_through(client):
         address = Address("127.0.0.1", server.options.port, server.options.rest_api_port)
         answers = []
-
-        def ask():
-            answers.append(address.rest("POST", PREDICT, '{"instances": ["7"]}'))
-
-        threads = [threading.Thread(target=ask) for _ in range(3)]
+        threads = [threading.Thread(target=lambda: answers.append(ask_seven(address))) for _ in range(3)]
         for thread in threads:
             thread.start()
         eventually(lambda: server.core._manager._models["default"][1].running == 2)
@@ -113,11 +125,28 @@ def test_the_server_answers_while_models_run(gated):
         client.predict({"count": 3}, signature="open")
         for thread in threads:
             thread.join(SECONDS)
-        assert [(status, json.loads(body)) for status, _, body in answers] == 3 * [(200, {"predictions": [7.0]})]
+        assert answers == 3 * [(200, {"predictions": [7.0]})]
+
+
+def test_more_requests_than_may_wait(gated):
+    flags = {"rest_api_port": free_port(), "rest_api_num_threads": 1}
+    with running(model_base_path=gated, **flags) as (server, client):
+        address = Address("127.0.0.1", server.options.port, server.options.rest_api_port)
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(ask_seven(address))) for _ in range(WAITING + 3)]
+        with let_through(client):
+            for thread in threads:
+                thread.start()
+            eventually(lambda: len(answers) == 3)
+            assert {status for status, _ in answers} == {429}
+            assert "requests are waiting" in answers[0][1]["error"]
+        for thread in threads:
+            thread.join(SECONDS)
+        assert [status for status, _ in answers[3:]] == WAITING * [200]
 
 
 def test_clients_that_go_away(gated):
-    with running(model_base_path=gated, rest_api_port=free_port()) as (server, client):
+    with running(model_base_path=gated, rest_api_port=free_port()) as (server, client), let_through(client):
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", server.options.rest_api_port), SECONDS) as connection:
                 body = b'{"instances": ["7"]}'
