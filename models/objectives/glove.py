@@ -44,6 +44,9 @@ class GloveObjective(WordObjective):
                 super().__init__()
                 self.words, self.contexts = random(width + 1), random(width + 1)
 
+            def build(self, batch_shapes):
+                """Nothing to do: the parts are built."""
+
             def call(self, batch, training=False):
                 words, contexts = self.words(batch["ids"][:, 0]), self.contexts(batch["ids"][:, 1])
                 product = tf.reduce_sum(words[:, :-1] * contexts[:, :-1], axis=1) + words[:, -1] + contexts[:, -1]

@@ -52,6 +52,9 @@ class Windows(WordObjective):
                 self.tables = Arrays(tables)
                 self.draws = keras.random.SeedGenerator()  # from the seed of the run
 
+            def build(self, batch_shapes):
+                """Nothing to do: the parts are built."""
+
             def call(self, batch, training=False):
                 ids, rows, near, there = objective.positions(self, batch)
                 targets, counted = objective.targets(self, ids)
