@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.pretrainer import pretrainer
+from components.pretrainer import _records, pretrainer
 from data.errors import ConfigError
+from data.store import Shards, TokenStore, write_shard
+from data.tokenizers.words import Words
 from data.vectors import read_vectors
 from pipeline.cli import main
 from pipeline.config import check_config
@@ -79,6 +81,34 @@ def test_without_input_the_examples_own_texts_are_learned_from(project, tmp_path
     )
     assert stages["pretrainer"][0]["fingerprint"] == again["pretrainer"][0]["fingerprint"]  # dropout comes later
     assert again["pretrainer"][0]["cached"] and not again["trainer"][0]["cached"]
+
+
+def test_long_texts_are_cut_into_pieces_with_the_bytes_of_their_words(tmp_path):
+    texts = ["one two three four five six seven", "ñandú", "", "a b c d", "  x  y "]
+    words = Words.learn(Words.count(texts), vocabulary_size=30)
+    for word_bytes in (0, 4):
+        assert write_shard(tmp_path / "a", [_records(words, texts, 3, word_bytes)]) == 8
+        store = TokenStore([Shards([tmp_path / "a"])], None, word_bytes)
+        batch = store.gather(np.arange(8), 3)
+        pieces = [words.decode(ids[:n]) for ids, n in zip(batch["ids"], batch["length"], strict=True)]
+        assert pieces == ["one two three", "four five six", "seven", "ñandú", "", "a b c", "d", "x y"]
+        if word_bytes:
+            spelt = [b" ".join(bytes(word).rstrip(b"\0") for word in row).strip() for row in batch["word_bytes"]]
+            cut = [b" ".join(word.encode()[:4] for word in piece.split()) for piece in pieces]
+            assert spelt == cut
+
+
+def test_an_elmo_is_pretrained_and_started_from(project, text, tmp_path, capsys):
+    family = (
+        'trainer.family={ name = "elmo", embedding = 4, filters = [[1, 4], [2, 4]], layers = 1, units = 6, width = 4 }'
+    )
+    sets = family, f"pretrainer.input={text}", "pretrainer.max_tokens=16", "pretrainer.epochs=1"
+    stages = run(project, tmp_path, capsys, *sets)
+    artifact = Path(stages["pretrainer"][0]["artifact"])
+    assert json.loads((artifact / "manifest.json").read_text())["properties"]["start"] == "elmo"
+    assert (artifact / "elmo" / "options.json").exists()
+    with np.load(stages["trainer"][0]["artifact"] + "/weights.npz") as weights:
+        assert any("mix" in name for name in weights.files)
 
 
 def test_what_does_not_go_together_is_said():

@@ -12,7 +12,6 @@ from data.vectors import read_vectors
 from models.families import FAMILIES
 from models.loop import train
 from models.objectives import OBJECTIVES
-from models.objectives.base import Corpus
 from models.objectives.windows import _cumulative, _kept
 from models.optimizer import Optimizer
 from models.strategy import create
@@ -30,7 +29,7 @@ def build(name, family="word2vec", counts=COUNTS, **params):
     keras.utils.set_random_seed(3)
     kind = FAMILIES[family](width=4, **({"characters": (2, 3), "buckets": 20} if family == "fasttext" else {}))
     objective = OBJECTIVES[name](**params)
-    model = objective.build(kind, Corpus(tiny.VOCABULARY, counts))
+    model = objective.build(kind, tiny.VOCABULARY, counts)
     for weight in model.trainable_weights:
         weight.assign(keras.random.normal(weight.shape, stddev=0.5))
     return objective, kind, model
@@ -133,7 +132,7 @@ def test_words_of_like_company_become_alike_and_a_resumed_run_is_the_same(name, 
     texts = [[5, int(random.choice([7, 8])), 9] if n % 2 else [10, 6, 11] for n in range(300)]
     rows = Texts(texts)
     objective, family = OBJECTIVES[name](window=1, sample=0, negatives=3), FAMILIES["word2vec"](width=6)
-    corpus = Corpus(tiny.VOCABULARY, np.bincount(np.ravel(texts), minlength=SIZE))
+    counts = np.bincount(np.ravel(texts), minlength=SIZE)
     training = Training(
         epochs=8,
         batch_tokens=120,
@@ -146,7 +145,7 @@ def test_words_of_like_company_become_alike_and_a_resumed_run_is_the_same(name, 
 
     def run(directory, callbacks=()):
         return train(
-            lambda: objective.build(family, corpus),
+            lambda: objective.build(family, tiny.VOCABULARY, counts),
             objective,
             rows,
             None,
@@ -213,7 +212,7 @@ def test_glove_is_the_papers_and_fits_the_logarithms(tmp_path):
     assert batch["weight"].tolist() == [1, 0] and (batch["ids"][0] == batch["ids"][1]).all()
     assert batch["count"][0] == pytest.approx(matrix[tuple(batch["ids"][0])])
     result = train(
-        lambda: objective.build(kind, Corpus(tiny.VOCABULARY, COUNTS)),
+        lambda: objective.build(kind, tiny.VOCABULARY, COUNTS),
         objective,
         rows,
         None,
@@ -227,7 +226,7 @@ def test_glove_is_the_papers_and_fits_the_logarithms(tmp_path):
         checkpoint_dir=tmp_path / "checkpoints",
     )
     assert result.history[-1]["loss"] < 0.02 * result.history[0]["loss"]
-    saved = read_vectors(tmp_path / objective.save(result.model, kind, tiny.VOCABULARY, tmp_path))
+    saved = read_vectors(tmp_path / objective.save(result.model, tmp_path))
     tables = [layer.table.numpy()[5:, :4] for layer in (result.model.words, result.model.contexts)]
     np.testing.assert_allclose(saved.table, tables[0] + tables[1], rtol=1e-4, atol=1e-6)
 
@@ -236,10 +235,10 @@ def test_glove_is_the_papers_and_fits_the_logarithms(tmp_path):
 def test_what_is_saved_is_what_the_family_starts_from(family, tmp_path):
     if family == "lstm":
         kind, objective = FAMILIES["lstm"](embedding=4, width=3), OBJECTIVES["skip_gram"]()
-        model = objective.build(kind, Corpus(tiny.VOCABULARY, COUNTS))
+        model = objective.build(kind, tiny.VOCABULARY, COUNTS)
     else:
         objective, kind, model = build("skip_gram", family)
-    start = objective.save(model, kind, tiny.VOCABULARY, tmp_path)
+    start = objective.save(model, tmp_path)
     begun = kind.start_from(str(tmp_path / start))
     adapted = begun.adapt([], tiny.VOCABULARY)
     assert adapted["found"][5:].all()
