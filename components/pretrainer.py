@@ -59,7 +59,6 @@ def pretrainer(
     from data.tokenizers import load_tokenizer
     from models.build import vocabulary_of
     from models.loop import train
-    from models.objectives.base import Corpus
     from models.strategy import create
     from models.training import Training
 
@@ -68,9 +67,9 @@ def pretrainer(
     vocabulary = vocabulary_of(load_tokenizer(tokenizer.path))
     shards = [shard for each in tokens for shard in each.shards("train")]
     if input:
-        shards = _tokenise(input, format, field, tokenizer, max_tokens, runtime, pretrained)
+        shards = _tokenise(input, format, field, tokenizer, max_tokens, spec.word_bytes, runtime, pretrained)
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
-        rows, counts = _rows(goal, shards, vocabulary, runtime, pretrained, Path(folder))
+        rows, counts = _rows(goal, shards, vocabulary, spec.word_bytes, runtime, pretrained, Path(folder))
         training = Training(
             **plan_of(goal.recommended, epochs, batch_tokens, optimizer),
             max_tokens=max_tokens,
@@ -80,7 +79,7 @@ def pretrainer(
             checkpoint_seconds=checkpoint_seconds,
         )
         result = train(
-            partial(goal.build, spec, Corpus(vocabulary, counts)),
+            partial(goal.build, spec, vocabulary, counts),
             goal,
             rows,
             None,
@@ -90,7 +89,7 @@ def pretrainer(
             log_dir=pretrained.path,
             on_progress=runtime.progress,
         )
-    start = goal.save(result.model, spec, vocabulary, pretrained.path)
+    start = goal.save(result.model, pretrained.path)
     report = goal.measure(pretrained.path / start, {"similarity": similarity, "analogies": analogies})
     (pretrained.path / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     measured = {name: value for name, value in report.items() if name != "neighbours"}
@@ -98,7 +97,7 @@ def pretrainer(
 
 
 def _rows(
-    goal: Any, shards: list[str], vocabulary: Any, runtime: Runtime, out: Pretrained, folder: Path
+    goal: Any, shards: list[str], vocabulary: Any, word_bytes: int, runtime: Runtime, out: Pretrained, folder: Path
 ) -> tuple[Any, Any]:
     """The store that the objective asks for, and how often each id occurs <int64>[size]."""
     import numpy as np
@@ -107,7 +106,7 @@ def _rows(
 
     if not shards:
         raise DataError("pretrainer: got no text; wanted some; look at pretrainer.input, or at the train split")
-    store = TokenStore([Shards(shards)])
+    store = TokenStore([Shards(shards)], None, word_bytes)
     if goal.data == "pairs":
         from components.cooccurrence import count_pairs
 
@@ -119,18 +118,25 @@ def _rows(
 
 
 def _tokenise(
-    input: str, format: Any, field: str, tokenizer: TokenizerFiles, max_tokens: int, runtime: Runtime, out: Pretrained
+    input: str,
+    format: Any,
+    field: str,
+    tokenizer: TokenizerFiles,
+    max_tokens: int,
+    word_bytes: int,
+    runtime: Runtime,
+    out: Pretrained,
 ) -> list[str]:
     """Token shards of the text, in the artifact's scratch."""
     from components.beam import over_blocks
     from components.corpus import plan_corpus
 
-    args = field, str(tokenizer.path), max_tokens, str(out.scratch / "tokens")
+    args = field, str(tokenizer.path), max_tokens, word_bytes, str(out.scratch / "tokens")
     plans = plan_corpus(input, format, field)
     return over_blocks(runtime, "pretrainer", plans, _tokenise_block, args, _merge, out.scratch)
 
 
-def _tokenise_block(plan: Plan, field: str, tokenizer: str, max_tokens: int, out: str) -> list[str]:
+def _tokenise_block(plan: Plan, field: str, tokenizer: str, max_tokens: int, word_bytes: int, out: str) -> list[str]:
     """Writes the token shard of one block; no path where the block has no text. Runs in a worker."""
     from etils import epath
 
@@ -140,11 +146,11 @@ def _tokenise_block(plan: Plan, field: str, tokenizer: str, max_tokens: int, out
 
     encoder, target = load_tokenizer(tokenizer), epath.Path(out) / f"{plan.shard}.arrow"
     target.parent.mkdir(parents=True, exist_ok=True)
-    batches = (_records(*encoder.encode(batch), max_tokens) for batch in texts(plan, field) if batch)
+    batches = (_records(encoder, batch, max_tokens, word_bytes) for batch in texts(plan, field) if batch)
     return [str(target)] if write_shard(target, batches) else []
 
 
-def _records(ids: Any, splits: Any, max_tokens: int) -> Any:
+def _records(tokenizer: Any, batch: list[str], max_tokens: int, word_bytes: int) -> Any:
     """Token records of texts, the long ones in pieces."""
     import numpy as np
     import pyarrow as pa
@@ -152,10 +158,33 @@ def _records(ids: Any, splits: Any, max_tokens: int) -> Any:
     from data import schema
     from data.store import ragged
 
+    ids, splits = tokenizer.encode(batch)
     pieces = np.maximum(-(-np.diff(splits) // max_tokens), 1)
     number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.repeat(splits[:-1], pieces) + number * max_tokens
-    return pa.RecordBatch.from_pydict({schema.IDS: ragged(ids, np.append(starts, splits[-1]), max_tokens)})
+    starts = np.append(np.repeat(splits[:-1], pieces) + number * max_tokens, splits[-1])
+    columns = {schema.IDS: ragged(ids, starts, max_tokens)}
+    if word_bytes:
+        words, rows = tokenizer.encode_words(batch, int(np.diff(splits).max(initial=1)), word_bytes)
+        columns[schema.WORD_BYTES] = _cut_words(words, rows, splits, starts)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _cut_words(words: Any, rows: Any, splits: Any, starts: Any) -> Any:
+    """The bytes of words, a row a piece, from those of whole texts.
+
+    words <uint8>[total], rows <int64>[texts + 1]: as `encode_words`. splits <int64>[texts + 1], starts
+    <int64>[pieces + 1]: the first token of each text, of each piece.
+    """
+    import numpy as np
+
+    from data.store import SPACE, ragged
+
+    # A text of n words has n - 1 spaces: with one more at its end, word k of all ends at the k-th space.
+    spaced = np.insert(words, rows[1:][np.diff(splits) > 0], SPACE)
+    ends = np.flatnonzero(spaced == SPACE)
+    assert len(ends) == splits[-1]
+    bounds = np.concatenate([[0], ends + 1])[starts]
+    return ragged(spaced, bounds, int(np.diff(bounds).max(initial=1)))
 
 
 def _merge(found: Iterable[list[str]]) -> list[str]:

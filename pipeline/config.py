@@ -155,6 +155,8 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family)
         if sections["transform"]:
             sections["transform"]["word_bytes"] = family.word_bytes
+            if "max_tokens" not in raw.get("transform", {}):
+                sections["transform"]["max_tokens"] = family.longest
         if "pretrainer" in raw and sections["pretrainer"]:
             with _collecting(problems):
                 _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
@@ -195,10 +197,12 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     if section["files"]:
         wrong = [key for key in ("kind", "vocabulary_size", "min_count") if key in given]
         return [f"tokenizer_gen.{key}: says how to learn, but `files` says to take what is published" for key in wrong]
-    default = family.default_tokenizer
+    default = family.tokenizer
     if section["kind"] in ("", default["kind"]):
         options = {**default.get("options", {}), **section["options"]}
         section.update({key: value for key, value in default.items() if key not in given}, options=options)
+    if family.tokenizer["kind"] == "characters" and section["kind"] != "characters":
+        return [f"tokenizer_gen.kind: got '{section['kind']}'; wanted 'characters': the family's analyzer reads them"]
     if family.word_bytes and (known := TOKENIZERS.get(section["kind"])) and not known.whole_words:
         return [f"tokenizer_gen.kind: got '{section['kind']}'; wanted 'words': the family reads the bytes of words"]
     return check_options(section["kind"], section["options"])

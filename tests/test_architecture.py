@@ -10,6 +10,7 @@ import pytest
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.families import FAMILIES
+from models.objectives import OBJECTIVES
 from models.tasks import TASKS
 from pipeline.graph import GRAPH
 
@@ -21,6 +22,7 @@ TABLES = {
     "tokenizers": TOKENIZERS.values(),
     "families": FAMILIES.values(),
     "tasks": TASKS.values(),
+    "objectives": OBJECTIVES.values(),
     "stages": [node.stage.function for node in GRAPH],
 }
 ENVIRONMENT = {"models/strategy.py", "models/hub.py", "components/example_gen.py"}

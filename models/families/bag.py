@@ -1,26 +1,33 @@
-"""Bag of words and tf-idf: linear models over exact word n-grams, as scikit-learn's vectorizers with
+"""Bag of words and tf-idf: linear models over exact n-grams of words or characters, as scikit-learn's vectorizers with
 LogisticRegression, but streamed, distributed and in the graph.
 
-An n-gram is found by its key: (index of its (n-1)-gram prefix) * vocabulary size + last id, in a sorted int64
-table for each order. Nothing of width `features` is ever made for a row: only its own n-grams are looked up.
+Nothing of width `features` is ever made for a row: only its own n-grams are looked up (bag_ngrams.py).
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from data.errors import DataError
+from models.families.bag_ngrams import Units, find
 from models.families.base import Encoded, Family, Vocabulary
 
 MERGE_AT = 1 << 22  # keys held before they are merged into the running counts: 64 MB
+CHARACTERS = {"kind": "characters", "vocabulary_size": 4000, "options": {"lowercase": True}}
+LONGEST = 1024  # characters of a text
 
 
 class _Bag(Family):
     """Parameters and path that both families share; they differ in `weigh`."""
 
-    ngrams: tuple[int, int] = Field((1, 2), description="shortest and longest n-gram, in tokens")
+    analyzer: Literal["word", "char", "char_wb"] = Field(
+        "word", description="n-grams of tokens; of characters; or of characters within words, with a space at both ends"
+    )
+    ngrams: tuple[int, int] = Field(
+        (1, 2), description="shortest and longest n-gram, in tokens or characters; [2, 5] for characters if not given"
+    )
     max_features: int | None = Field(None, ge=1, description="keep this many n-grams, those in most texts")
     min_texts: int = Field(1, ge=1, description="drop n-grams found in fewer training texts")
     c: float = Field(1.0, gt=0, description="inverse of L2 strength, LogisticRegression's C; larger fits closer")
@@ -32,6 +39,21 @@ class _Bag(Family):
         "options": {"punctuation": False, "min_characters": 2},
     }
     linear: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_characters(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("analyzer", "word") != "word":
+            return {"ngrams": (2, 5), **given}
+        return given
+
+    @property
+    def tokenizer(self):
+        return super().tokenizer if self.analyzer == "word" else CHARACTERS
+
+    @property
+    def longest(self):
+        return super().longest if self.analyzer == "word" else LONGEST
 
     @field_validator("ngrams")
     @classmethod
@@ -53,11 +75,12 @@ class _Bag(Family):
         """
         keys: list[np.ndarray] = []
         texts = []
+        units = Units.of(vocabulary, self.analyzer == "char_wb")
         for order in range(1, self.ngrams[1] + 1):
-            found, count, rows = _count(batches, vocabulary, keys)
+            found, count, rows = _count(batches, units, keys)
             if order == 1:  # dense: index = id
-                count = np.bincount(found, weights=count, minlength=vocabulary.size).astype(np.int64)
-                found = np.arange(vocabulary.size)
+                count = np.bincount(found, weights=count, minlength=units.size).astype(np.int64)
+                found = np.arange(units.size)
             else:  # a key that no n-gram has, so that no table is ever empty
                 found, count = np.insert(found, 0, -1), np.insert(count, 0, 0)
             keys.append(found)
@@ -68,7 +91,7 @@ class _Bag(Family):
                 f"train: no n-gram of order {self.ngrams[0]} to {self.ngrams[1]} in {self.min_texts} or more of "
                 f"{rows} texts; wanted at least one: lower ngrams or min_texts, or look at the tokenizer's vocabulary"
             )
-        return {"rows": np.array(rows, np.int64), **_compact(keys, texts, kept, vocabulary.size)}
+        return {"rows": np.array(rows, np.int64), **_compact(keys, texts, kept, units.size)}
 
     def _kept(self, texts: list[np.ndarray]) -> list[np.ndarray]:
         """For each order, which n-grams are features <bool>[K]; ties at the cap go to shorter, then smaller keys."""
@@ -102,7 +125,7 @@ class _Bag(Family):
                 dtype="float32",
             ),
             "bias": Arrays({"bias": np.zeros(n_outputs, np.float32)}, trainable=True),
-            "vocabulary": vocabulary,
+            "units": Units.of(vocabulary, self.analyzer == "char_wb"),
         }
         return Encoder(parts, self.encode)
 
@@ -122,7 +145,7 @@ class _Bag(Family):
         import tensorflow as tf
 
         tables, orders = parts["tables"], range(self.ngrams[0], self.ngrams[1] + 1)
-        found = _find(packed, parts["vocabulary"], [tables[f"keys_{n}"] for n in range(2, self.ngrams[1] + 1)])
+        found, _ = find(packed, parts["units"], [tables[f"keys_{n}"] for n in range(2, self.ngrams[1] + 1)])
         features = [_feature(found[order - 1], tables[f"feature_{order}"]) for order in orders]
         features = tf.sort(tf.concat(features, axis=1), axis=1)
         first = tf.searchsorted(features, features, side="left")
@@ -171,40 +194,6 @@ class Tfidf(_Bag):
         return tf.math.l2_normalize(weights, axis=1, epsilon=1e-24)
 
 
-def _words(packed, vocabulary: Vocabulary):
-    """Ids <int64>[B, T], -1 where there is no word: padding and special tokens; no n-gram runs across one."""
-    import tensorflow as tf
-
-    word = packed["mask"]
-    for special in sorted(vocabulary.special):
-        word &= packed["ids"] != special
-    return tf.where(word, tf.cast(packed["ids"], tf.int64), -1)
-
-
-def _longer(prefix, words, size: int):
-    """Keys <int64>[B, T] of the n-grams ending at each place, from the index of the (n-1)-grams ending there."""
-    import tensorflow as tf
-
-    prefix = tf.pad(prefix[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
-    return tf.where((prefix >= 0) & (words >= 0), prefix * size + words, -1)
-
-
-def _find(packed, vocabulary: Vocabulary, tables: list) -> list:
-    """For orders 1, 2, ..., len(tables) + 1, the index <int64>[B, T] of the n-gram ending at each place, or -1.
-
-    tables: the sorted keys of orders 2, 3, ...
-    """
-    import tensorflow as tf
-
-    found = [_words(packed, vocabulary)]
-    for table in tables:
-        keys = _longer(found[-1], found[0], vocabulary.size)
-        place = tf.searchsorted(table, tf.reshape(keys, [-1]))
-        place = tf.minimum(tf.reshape(place, tf.shape(keys)), tf.shape(table)[0] - 1)
-        found.append(tf.where((keys >= 0) & (tf.gather(table, place) == keys), tf.cast(place, tf.int64), -1))
-    return found
-
-
 def _feature(index, feature):
     """Feature <int32>[B, T] of an index <int64>[B, T]; -1 stays -1."""
     import tensorflow as tf
@@ -212,7 +201,7 @@ def _feature(index, feature):
     return tf.where(index >= 0, tf.gather(feature, tf.maximum(index, 0)), -1)
 
 
-def _count(batches, vocabulary: Vocabulary, tables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
+def _count(batches, units: Units, tables: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
     """Sorted keys <int64>[K] of the n-grams of order len(tables) + 1, the texts <int64>[K] each is in, and all texts.
 
     tables: index to key for the orders below. One pass over the batches.
@@ -220,8 +209,8 @@ def _count(batches, vocabulary: Vocabulary, tables: list[np.ndarray]) -> tuple[n
     keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
     held, rows = [], 0
     for packed in batches:
-        found = _find(packed, vocabulary, tables[1:])
-        ends = np.sort(_longer(found[-1], found[0], vocabulary.size) if tables else found[0], axis=1)
+        found, longer = find(packed, units, tables[1:])
+        ends = np.sort(longer if tables else found[0], axis=1)
         first = np.diff(ends, axis=1, prepend=-1) > 0  # once a text; -1, no n-gram, sorts first and never counts
         held.append(ends[first])
         rows += len(ends)

@@ -63,6 +63,16 @@ class Family(BaseModel):
     settled: ClassVar[tuple[str, ...]] = ()  # parameters that pretraining depends on
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
+    @property
+    def tokenizer(self) -> dict[str, Any]:
+        """Params of `[tokenizer_gen]` where the config is silent."""
+        return self.default_tokenizer
+
+    @property
+    def longest(self) -> int:
+        """`[transform] max_tokens` where the config is silent."""
+        return 128
+
     def defaults(self) -> dict[str, Any]:
         """Params of `[trainer]` where the config is silent: epochs, batch_tokens, optimizer."""
         return dict(self.recommended)

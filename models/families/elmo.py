@@ -62,6 +62,8 @@ class Elmo(Family):
         "optimizer": {"learning_rate": 1e-3, "schedule": "linear", "warmup": 0.1},
     }
     embeds_layers: ClassVar[bool] = True
+    objective: ClassVar[str] = "bidirectional"
+    settled: ClassVar[tuple[str, ...]] = SIZES
     word_bytes: ClassVar[int] = 48  # with two marks, the 50 characters of the published models
 
     @model_validator(mode="after")

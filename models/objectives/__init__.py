@@ -1,8 +1,14 @@
 """The objectives of pretraining, by the name a config gives them."""
 
 from models.objectives.base import Objective
+from models.objectives.bidirectional import Bidirectional
 from models.objectives.cbow import Cbow
 from models.objectives.glove import GloveObjective
 from models.objectives.skip_gram import SkipGram
 
-OBJECTIVES: dict[str, type[Objective]] = {"skip_gram": SkipGram, "cbow": Cbow, "glove": GloveObjective}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "skip_gram": SkipGram,
+    "cbow": Cbow,
+    "glove": GloveObjective,
+    "bidirectional": Bidirectional,
+}

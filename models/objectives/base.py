@@ -6,7 +6,7 @@ leaves behind. The training loop is the trainer's: resumable, by rows or whole, 
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,25 +19,14 @@ if TYPE_CHECKING:
     from models.families.base import Family, Vocabulary
 
 
-class Corpus(NamedTuple):
-    """What an objective may ask of the text.
-
-    vocabulary: of the tokenizer. counts <int64>[size]: occurrences of each id.
-    """
-
-    vocabulary: "Vocabulary"
-    counts: "np.ndarray"
-
-
 class Objective(BaseModel):
     """Parameters of an objective. Only `build`, `loss` and `save` may import Keras or TensorFlow."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # rows: a row of the store a text or a piece of one, as data/schema.py's batches {ids, length, weight}.
-    # pairs: a row two words that stand near each other, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
+    # pairs: a row two words up to `window` apart, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
     data: ClassVar[Literal["rows", "pairs"]] = "rows"
-    window_of_pairs: int = 0  # of `pairs`: how far apart two words may stand
     recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
 
     @abstractmethod
@@ -45,16 +34,19 @@ class Objective(BaseModel):
         """Raises ConfigError when the family cannot start from what this leaves behind."""
 
     @abstractmethod
-    def build(self, family: "Family", corpus: Corpus) -> "keras.Model":
+    def build(self, family: "Family", vocabulary: "Vocabulary", counts: "np.ndarray") -> "keras.Model":
         """A model called on a batch and `training`; what it gives goes into `loss`. Random numbers come from Keras'
-        SeedGenerators, so that an interrupted run equals an undisturbed one."""
+        SeedGenerators, so that an interrupted run equals an undisturbed one.
+
+        counts <int64>[size]: how often each id occurs in the text.
+        """
 
     @abstractmethod
     def loss(self, outputs: "tf.Tensor", batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
         """Loss of each row <float32>[B], unweighted."""
 
     @abstractmethod
-    def save(self, model: "keras.Model", family: "Family", vocabulary: "Vocabulary", directory: "epath.Path") -> str:
+    def save(self, model: "keras.Model", directory: "epath.Path") -> str:
         """Writes what the trainer starts from below `directory`, as others publish it, and returns its name there:
         `Family.start_from` takes the path, the same door by which published files come in."""
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data.errors import ConfigError
+from models.families.elmo import Elmo
+from models.objectives.base import Objective
 
 
-class Bidirectional(BaseModel):
-    """Parameters of the objective, and the parts of the task contract that the training loop uses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Bidirectional(Objective):
+    """Each word from those before it, and from those behind it."""
 
     samples: int = Field(4096, ge=0, description="words that stand for all others in a training step; 0: all of them")
     dropout: float = Field(0.1, ge=0, lt=1, description="on what each layer reads, and on the last one's output")
@@ -29,7 +29,18 @@ class Bidirectional(BaseModel):
         "optimizer": {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup": 200},
     }
 
-    def build(self, family, vocabulary):
+    def check(self, family):
+        if not isinstance(family, Elmo) or family.hub:
+            raise ConfigError(
+                "pretrainer.objective: got 'bidirectional', which makes the language model of an ELMo; wanted "
+                "trainer.family = 'elmo', without hub"
+            )
+        if family.weights:
+            raise ConfigError(
+                "trainer.family.weights: got a folder, and [pretrainer], which makes one; keep one of them"
+            )
+
+    def build(self, family, vocabulary, counts=None):
         """A model from a batch (ids, length, word_bytes) to nats a word <float32>[B, 2], forwards and backwards; the
         end and the begin of a sentence count as words. In training an estimate. Its `network` is the family's.
 

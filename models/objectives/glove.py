@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from data.errors import DataError
 from models.objectives.word_vectors import WordObjective
 
 
@@ -23,15 +22,13 @@ class GloveObjective(WordObjective):
         "optimizer": {"name": "adagrad", "learning_rate": 0.05, "clip_norm": None},
     }
 
-    def build(self, family, corpus):
+    def build(self, family, vocabulary, counts):
         import keras
         import tensorflow as tf
 
         from models.rows import Rows
 
-        if not corpus.counts.any():
-            raise DataError("pretrainer: got no two words near each other; wanted a longer text or a larger window")
-        size, width, objective = corpus.vocabulary.size, family.vector_width, self
+        size, width, objective = vocabulary.size, family.vector_width, self
 
         def random(columns):
             drawn = keras.random.uniform([size, columns], -0.5 / (width + 1), 0.5 / (width + 1), "float32")
@@ -43,6 +40,10 @@ class GloveObjective(WordObjective):
             def __init__(self):
                 super().__init__()
                 self.words, self.contexts = random(width + 1), random(width + 1)
+                self.family, self.vocabulary = family, vocabulary
+
+            def build(self, batch_shapes):
+                """Nothing to do: the parts are built."""
 
             def call(self, batch, training=False):
                 words, contexts = self.words(batch["ids"][:, 0]), self.contexts(batch["ids"][:, 1])
@@ -54,7 +55,7 @@ class GloveObjective(WordObjective):
         model({"ids": np.zeros([1, 2], np.int32), "count": np.ones(1, np.float32)})
         return model
 
-    def save(self, model, family, vocabulary, directory):
+    def save(self, model, directory):
         """The sum of each word's two vectors, as the paper recommends (section 4.2)."""
         table = model.words.table.numpy()[:, :-1] + model.contexts.table.numpy()[:, :-1]
-        return family.save_table(table, vocabulary, directory)
+        return model.family.save_table(table, model.vocabulary, directory)

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from data.errors import DataError
-from models.objectives.base import Corpus, words_of
+from models.objectives.base import words_of
 from models.objectives.word_vectors import WordObjective
 
 
@@ -25,21 +25,21 @@ class Windows(WordObjective):
         "optimizer": {"name": "adam", "learning_rate": 0.01, "schedule": "linear", "clip_norm": None},
     }
 
-    def build(self, family, corpus: Corpus):
+    def build(self, family, vocabulary, counts):
         import keras
         import tensorflow as tf
 
         from models.layers import Arrays
         from models.rows import Rows
 
-        size, width = corpus.vocabulary.size, family.vector_width
-        counts = np.zeros(size)
-        counts[words_of(corpus.vocabulary)] = np.asarray(corpus.counts, np.float64)[words_of(corpus.vocabulary)]
-        if not counts.any():
+        size, width, words = vocabulary.size, family.vector_width, words_of(vocabulary)
+        counted = np.zeros(size)
+        counted[words] = counts[words]
+        if not counted.any():
             raise DataError(
                 "pretrainer: got a text without a word of the vocabulary; wanted some; look at tokenizer_gen"
             )
-        tables = {"keep": _kept(counts, self.sample), "cumulative": _cumulative(counts)}
+        tables = {"keep": _kept(counted, self.sample), "cumulative": _cumulative(counted)}
         objective = self
 
         class Model(keras.Model):
@@ -47,10 +47,13 @@ class Windows(WordObjective):
 
             def __init__(self):
                 super().__init__()
-                self.words = family.word_rows(corpus.vocabulary)
+                self.words, self.family, self.vocabulary = family.word_rows(vocabulary), family, vocabulary
                 self.outputs = Rows(np.zeros([size, width], np.float32))
                 self.tables = Arrays(tables)
                 self.draws = keras.random.SeedGenerator()  # from the seed of the run
+
+            def build(self, batch_shapes):
+                """Nothing to do: the parts are built."""
 
             def call(self, batch, training=False):
                 ids, rows, near, there = objective.positions(self, batch)
@@ -60,7 +63,7 @@ class Windows(WordObjective):
                 return sums / tf.maximum(tf.cast(batch["length"], tf.float32), 1.0)
 
         model = Model()
-        model({"ids": np.full([1, 3], words_of(corpus.vocabulary)[0], np.int32), "length": np.array([3], np.int32)})
+        model({"ids": np.full([1, 3], words[0], np.int32), "length": np.array([3], np.int32)})
         return model
 
     def positions(self, model, batch):
@@ -103,8 +106,8 @@ class Windows(WordObjective):
         """
         raise NotImplementedError
 
-    def save(self, model, family, vocabulary, directory):
-        return family.save_words(model.words, vocabulary, directory)
+    def save(self, model, directory):
+        return model.family.save_words(model.words, model.vocabulary, directory)
 
 
 def against(scores, counted):

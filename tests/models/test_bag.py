@@ -56,7 +56,7 @@ def vectors(family, train: list[np.ndarray], test: list[np.ndarray], vocabulary=
     found = np.zeros([len(test), len(adapted["texts"])])
     start = 0
     for batch in batches(test, size=17):
-        packed = pack({k: batch[k] for k in ("ids", "length")}, vocabulary, 64, False)
+        packed = pack({k: batch[k] for k in ("ids", "length")}, vocabulary, 64, "")
         indices, weights = (each.numpy() for each in family.indices_and_weights(encoder.parts, packed))
         np.add.at(found, (start + np.arange(len(indices))[:, None], indices), weights)
         start += len(indices)

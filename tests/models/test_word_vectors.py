@@ -44,7 +44,7 @@ def batch(texts: list[str]) -> dict[str, np.ndarray]:
 
 
 def encoded(model, texts):
-    return model.encoder(pack(batch(texts), tiny.VOCABULARY, tiny.MAX_TOKENS, False))
+    return model.encoder(pack(batch(texts), tiny.VOCABULARY, tiny.MAX_TOKENS, ""))
 
 
 @pytest.fixture
