@@ -42,7 +42,7 @@ class Units(NamedTuple):
             return tf.where(token, ids, -1)
         ids = tf.where(token & ~_among(packed["ids"], self.spaces), ids, self.boundary)
         if self.unknown is not None:  # a character of a word all the same
-            ids = tf.where(packed["mask"] & (packed["ids"] == self.unknown), -1, ids)
+            ids = tf.where(packed["mask"] & (packed["ids"] == self.unknown), tf.constant(-1, tf.int64), ids)
         return tf.pad(ids, [[0, 0], [1, 1]], constant_values=self.boundary)
 
 
@@ -86,7 +86,7 @@ def _longer(prefix, ids, units: Units, first: bool):
     import tensorflow as tf
 
     if units.boundary is not None and not first:
-        prefix = tf.where(ids == units.boundary, -1, prefix)
+        prefix = tf.where(ids != units.boundary, prefix, -1)
     before = tf.pad(prefix[:, :-1], [[0, 0], [1, 0]], constant_values=-1)
     whole = (before >= 0) & (ids >= 0)
     if units.boundary is not None and first:

@@ -13,6 +13,7 @@ from models.build import adapt, vocabulary_of
 from models.families import FAMILIES
 from models.packing import pack
 from pipeline.config import check_config
+from tests.contracts.family import check_family
 from tests.models.test_bag import batches, fitted, texts
 
 TREC = Path(__file__).parents[2] / "../shared/data/trec"
@@ -84,6 +85,11 @@ def test_a_pair_is_parted_as_words_are():
     assert {name: each.tolist() for name, each in adapt(family, [joined], vocabulary, 64).items()} == {
         name: each.tolist() for name, each in adapt(family, [pair], vocabulary, 64).items()
     }
+
+
+@pytest.mark.parametrize("name", ["bag_of_words", "tfidf"])
+def test_the_contract_is_kept(name):
+    check_family(name, analyzer="char_wb", ngrams=(1, 3))
 
 
 def test_the_config_follows_the_analyzer():
