@@ -3,7 +3,7 @@
 A folder holds config.json, the weights in model.safetensors (or in several such files with
 model.safetensors.index.json) and, for data/tokenizers/published.py, the tokenizer's files. Heads of tasks are left
 out; a model saved with or without one, under any prefix, reads the same. Equal to torch `transformers` to 1e-4
-(tests/models/test_published.py). KerasHub 0.32's own reader is not used, since it
+(tests/models/test_published_models.py). KerasHub 0.32's own reader is not used, since it
 - computes GELU by tanh in BERT and ALBERT, where most models say `gelu`, the exact one, and ignores `hidden_act`;
 - ignores `layer_norm_eps`, and in GPT-2 `n_inner`;
 - leaves out RoBERTa's only row of segment embeddings, which is added to every token;
