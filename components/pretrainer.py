@@ -16,7 +16,7 @@ from components.specs import Table, checked, family_of, objective_of, optimizer_
 from data.errors import DataError
 
 
-@component(version=1, tensorflow=True)
+@component(version=2, tensorflow=True)
 def pretrainer(
     tokens: list[Input[Tokens]],
     tokenizer: Input[TokenizerFiles],
@@ -40,7 +40,7 @@ def pretrainer(
         Field(description="name of what is learned, or a table; the family's own if empty"),
     ] = {},
     family: Annotated[dict[str, Any], Field(description="set from trainer.family: what pretraining depends on")] = {},
-    max_tokens: Annotated[int, Field(gt=1, description="longer texts are cut into pieces")] = 256,
+    max_tokens: Annotated[int, Field(gt=1, description="longer texts are cut into pieces, special tokens included")] = 256,
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the text; the objective's own if silent")
     ] = None,
@@ -65,21 +65,23 @@ def pretrainer(
     goal, spec = objective_of(objective), family_of(family)
     goal.check(spec)
     vocabulary = vocabulary_of(load_tokenizer(tokenizer.path))
+    room = goal.room(spec, max_tokens)
+    longest = 1 << 30 if goal.data == "blocks" else room  # blocks are cut from whole texts
     shards = [shard for each in tokens for shard in each.shards("train")]
     if input:
-        shards = _tokenise(input, format, field, tokenizer, max_tokens, spec.word_bytes, runtime, pretrained)
+        shards = _tokenise(input, format, field, tokenizer, longest, spec.word_bytes, runtime, pretrained)
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
-        rows, counts = _rows(goal, shards, vocabulary, spec.word_bytes, runtime, pretrained, Path(folder))
+        rows, counts = _rows(goal, shards, vocabulary, room, spec.word_bytes, runtime, pretrained, Path(folder))
         training = Training(
             **plan_of(goal.recommended, epochs, batch_tokens, optimizer),
-            max_tokens=max_tokens,
+            max_tokens=room,
             seed=seed,
             deterministic=True,
             buckets=6,
             checkpoint_seconds=checkpoint_seconds,
         )
         result = train(
-            partial(goal.build, spec, vocabulary, counts),
+            partial(goal.build, spec, vocabulary, counts, max_tokens),
             goal,
             rows,
             None,
@@ -90,22 +92,35 @@ def pretrainer(
             on_progress=runtime.progress,
         )
     start = goal.save(result.model, pretrained.path)
-    report = goal.measure(pretrained.path / start, {"similarity": similarity, "analogies": analogies})
+    report = {"loss": round(result.history[-1]["loss"], 6)}
+    report |= goal.measure(pretrained.path / start, {"similarity": similarity, "analogies": analogies})
     (pretrained.path / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     measured = {name: value for name, value in report.items() if name != "neighbours"}
     pretrained.properties.update(start=start, report=measured, rows=len(rows), steps=result.steps)
 
 
 def _rows(
-    goal: Any, shards: list[str], vocabulary: Any, word_bytes: int, runtime: Runtime, out: Pretrained, folder: Path
+    goal: Any,
+    shards: list[str],
+    vocabulary: Any,
+    room: int,
+    word_bytes: int,
+    runtime: Runtime,
+    out: Pretrained,
+    folder: Path,
 ) -> tuple[Any, Any]:
     """The store that the objective asks for, and how often each id occurs <int64>[size]."""
     import numpy as np
 
+    from data.blocks import write_blocks
     from data.store import Shards, TokenStore
 
     if not shards:
         raise DataError("pretrainer: got no text; wanted some; look at pretrainer.input, or at the train split")
+    if goal.data == "blocks":
+        if not write_blocks(shards, folder / "blocks.arrow", room, vocabulary.end):
+            raise DataError("pretrainer: got a text of less than two tokens; wanted a longer one")
+        shards = [str(folder / "blocks.arrow")]
     store = TokenStore([Shards(shards)], None, word_bytes)
     if goal.data == "pairs":
         from components.cooccurrence import count_pairs
@@ -113,7 +128,7 @@ def _rows(
         words = np.ones(vocabulary.size, bool)
         words[sorted(vocabulary.special)] = False
         return count_pairs(runtime, shards, goal.window, words, out.scratch / "pairs", folder), store.counts(len(words))
-    store.weights = goal.weights(store.lengths)
+    store.weights = goal.weights(np.minimum(store.lengths, room))
     return store, store.counts(vocabulary.size)
 
 

@@ -95,8 +95,9 @@ def trainer(
     from models.training import Training
 
     family = with_sources(family, vectors, preset)
-    spec, job = _started(family_of(family), pretrained), spec_of(TASKS[task], head)
-    plan = plan_of(spec.defaults(), epochs, batch_tokens, optimizer)
+    given, job = family_of(family), spec_of(TASKS[task], head)
+    plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
+    spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
     stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
     _weigh(stores["train"], class_weights, labels)

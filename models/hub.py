@@ -59,6 +59,16 @@ def load_backbone(preset: str, kind: type["keras_hub.models.Backbone"], **option
         ) from error
 
 
+def save_backbone(backbone: "keras_hub.models.Backbone", folder: epath.Path) -> None:
+    """Writes a backbone as a folder that `load_backbone` reads, without a tokenizer and without the time of day."""
+    with TemporaryDirectory(prefix="polisemia-preset-") as local:
+        backbone.save_to_preset(local)
+        (Path(local) / "metadata.json").unlink()  # holds the time; the loader does without
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in Path(local).iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+
+
 def check_preset(preset: str, kind: type["keras_hub.models.Backbone"]) -> str:
     """Where a preset is, or will come from; at most its config.json is fetched. Raises ConfigError as load_backbone."""
     folder = find_folder(preset, only_config=True)

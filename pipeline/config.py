@@ -160,6 +160,7 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         if "pretrainer" in raw and sections["pretrainer"]:
             with _collecting(problems):
                 _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
+                _check_room(sections["pretrainer"], family, sections["transform"])
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
             trainer["vectors"] = tokenizer["vectors"] = path
             tokenizer["vectors_encoding"] = family.vectors_encoding
@@ -177,6 +178,24 @@ def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any
         raise ConfigError(f"pretrainer: no objective is for family '{given['name']}'; drop this section")
     objective_of(section["objective"]).check(family)
     tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
+
+
+def _check_room(section: dict[str, Any], family: Any, transform: dict[str, Any]) -> None:
+    """Raises ConfigError when rows of pretraining have no room for text, or are shorter than the trainer's."""
+    goal, most, least = (
+        objective_of(section["objective"]),
+        section["max_tokens"],
+        (transform or {}).get("max_tokens", 0),
+    )
+    if (room := goal.room(family, most)) < 2:
+        raise ConfigError(
+            f"pretrainer.max_tokens: got {most}, which leaves {room} for a text; wanted {most - room + 2}"
+        )
+    if goal.fixed_length and most < least:
+        raise ConfigError(
+            f"pretrainer.max_tokens: got {most}, below transform.max_tokens = {least}; wanted as many at least: the "
+            "model has no more positions than it was pretrained with"
+        )
 
 
 @contextmanager

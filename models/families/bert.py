@@ -12,7 +12,7 @@ from models.families.base import Encoded
 from models.families.pretrained import Pretrained
 
 
-class _Masked(Pretrained):
+class MaskedFamily(Pretrained):
     """A transformer encoder whose text vector is that of the first token, or the mean."""
 
     pooling: Literal["cls", "mean"] = Field(
@@ -21,6 +21,7 @@ class _Masked(Pretrained):
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
     special_tokens: ClassVar[str] = "bert"
+    objective: ClassVar[str] = "masked"
     pooled_activation: ClassVar[str] = "tanh"
 
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
@@ -70,14 +71,14 @@ class _Masked(Pretrained):
         return [[*embeddings, backbone.embeddings_layer_norm], *([layer] for layer in self.calls(backbone))]
 
 
-class Bert(_Masked):
+class Bert(MaskedFamily):
     """A transformer encoder with learned positions and segments."""
 
     backbone: ClassVar[str] = "BertBackbone"
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "wordpiece", "vocabulary_size": 8000}
 
 
-class _WithoutSegments(_Masked):
+class _WithoutSegments(MaskedFamily):
     def embed(self, backbone, packed, training):
         x = backbone.embeddings_layer_norm(backbone.embeddings(packed["ids"]))
         return backbone.embeddings_dropout(x, training=training)
@@ -107,7 +108,7 @@ class DistilBert(_WithoutSegments):
     default_tokenizer: ClassVar[dict[str, Any]] = Bert.default_tokenizer
 
 
-class Albert(_Masked):
+class Albert(MaskedFamily):
     """As bert, with layers that share their weights and narrow word vectors."""
 
     embedding: int = Field(64, ge=1, description="width of the word vectors, projected to width")

@@ -10,6 +10,7 @@ class Gpt2(Pretrained):
     """A transformer that reads from left to right; a text's vector is its last token's."""
 
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal"})
+    objective: ClassVar[str] = "causal"
     backbone: ClassVar[str] = "GPT2Backbone"
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "bpe", "vocabulary_size": 8000}
 

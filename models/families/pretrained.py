@@ -47,6 +47,15 @@ class Pretrained(Family):
             raise ValueError("got lora without preset; it leaves all else as it was, so wanted a preset to start from")
         return self
 
+    @property
+    def settled(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*self.sizes, "dropout")
+
+    def start_from(self, path: str) -> "Pretrained":
+        """path: a preset's folder, which has its own sizes."""
+        kept = {name: getattr(self, name) for name in self.model_fields_set.difference(self.sizes)}
+        return type(self)(**{**kept, "preset": path})
+
     def defaults(self):
         if not self.preset:
             return dict(self.recommended)

@@ -24,6 +24,7 @@ class T5(Pretrained):
     offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "encoder_decoder"})
     backbone: ClassVar[str] = "T5Backbone"
     special_tokens: ClassVar[str] = "t5"
+    objective: ClassVar[str] = "span_corruption"
     lora_layers: ClassVar[list[str]] = ["query_projector", "value_projector"]
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "sentencepiece", "vocabulary_size": 8000}
     recommended: ClassVar[dict[str, Any]] = {  # the paper's optimizer: its rates are shares of each table's own scale
@@ -38,17 +39,14 @@ class T5(Pretrained):
     }
 
     def arguments(self, max_tokens):
-        import keras
-
-        def gelu(x):
-            return keras.activations.gelu(x, approximate=True)
+        from keras_hub.src.utils.keras_utils import gelu_approximate  # of all, the one that a preset can name
 
         sizes = super().arguments(max_tokens)
         del sizes["max_sequence_length"]
         gated = self.version == "1.1"
         return sizes | {
             "key_value_dim": self.head_width,
-            "activation": gelu if gated else "relu",
+            "activation": gelu_approximate if gated else "relu",
             "use_gated_activation": gated,
             "tie_embedding_weights": not gated,
         }
@@ -71,13 +69,17 @@ class T5(Pretrained):
         return Encoder(parts, self.encode_text, ladder)
 
     def build_decoder(self, vocabulary, max_tokens, memory):
-        from models.layers import Decoder
-
         backbone = self.make_backbone(vocabulary, max_tokens)
         if not getattr(backbone, "has_decoder", True):
             raise ConfigError(
                 f"trainer.family.preset: '{self.preset}' holds an encoder alone, wanted both halves: another preset"
             )
+        return self.decoder_of(backbone)
+
+    def decoder_of(self, backbone):
+        """Both halves of a backbone, as `build_decoder` gives them."""
+        from models.layers import Decoder
+
         parts = {"words": backbone.token_embedding, **_stack(backbone, "encoder"), **_stack(backbone, "decoder")}
         layers = [[layer] for layer in (*parts["encoder"], *parts["decoder"])]
         return Decoder(parts, self, [[parts["words"]], *layers])
@@ -99,8 +101,9 @@ class T5(Pretrained):
         import tensorflow as tf
 
         source, ids = self.encode(parts, packed, training), packed["target_ids"]
-        order = tf.range(tf.shape(ids)[1])
-        bias = _distances(parts["decoder"], len(order), len(order)) + _hidden(order[:, None] >= order)
+        count = tf.shape(ids)[1]
+        order = tf.range(count)
+        bias = _distances(parts["decoder"], count, count) + _hidden(order[:, None] >= order)
         memory = {"key_value_states": source.sequence, "position_bias": _hidden(source.mask[:, None, None])}
         every = _run(parts, "decoder", ids, bias, training, memory)
         return Encoded(every[-1], None, every, packed["target_mask"])

@@ -26,19 +26,28 @@ class Objective(BaseModel):
 
     # rows: a row of the store a text or a piece of one, as data/schema.py's batches {ids, length, weight}.
     # pairs: a row two words up to `window` apart, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
-    data: ClassVar[Literal["rows", "pairs"]] = "rows"
+    # blocks: a row max_tokens of contiguous text, which begins with the id that the row before ends with.
+    data: ClassVar[Literal["rows", "pairs", "blocks"]] = "rows"
+    fixed_length: ClassVar[bool] = False  # what it leaves reads no longer rows than it was trained on
     recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
 
     @abstractmethod
     def check(self, family: "Family") -> None:
         """Raises ConfigError when the family cannot start from what this leaves behind."""
 
+    def room(self, family: "Family", max_tokens: int) -> int:
+        """Tokens of a text that a row of max_tokens has room for."""
+        return max_tokens
+
     @abstractmethod
-    def build(self, family: "Family", vocabulary: "Vocabulary", counts: "np.ndarray") -> "keras.Model":
+    def build(
+        self, family: "Family", vocabulary: "Vocabulary", counts: "np.ndarray", max_tokens: int
+    ) -> "keras.Model":
         """A model called on a batch and `training`; what it gives goes into `loss`. Random numbers come from Keras'
         SeedGenerators, so that an interrupted run equals an undisturbed one.
 
-        counts <int64>[size]: how often each id occurs in the text.
+        counts <int64>[size]: how often each id occurs in the text. max_tokens: the longest row, special tokens
+          included.
         """
 
     @abstractmethod

@@ -40,7 +40,7 @@ class Bidirectional(Objective):
                 "trainer.family.weights: got a folder, and [pretrainer], which makes one; keep one of them"
             )
 
-    def build(self, family, vocabulary, counts=None):
+    def build(self, family, vocabulary, counts=None, max_tokens=None):
         """A model from a batch (ids, length, word_bytes) to nats a word <float32>[B, 2], forwards and backwards; the
         end and the begin of a sentence count as words. In training an estimate. Its `network` is the family's.
 

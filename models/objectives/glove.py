@@ -22,7 +22,7 @@ class GloveObjective(WordObjective):
         "optimizer": {"name": "adagrad", "learning_rate": 0.05, "clip_norm": None},
     }
 
-    def build(self, family, vocabulary, counts):
+    def build(self, family, vocabulary, counts, max_tokens=None):
         import keras
         import tensorflow as tf
 

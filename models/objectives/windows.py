@@ -25,7 +25,7 @@ class Windows(WordObjective):
         "optimizer": {"name": "adam", "learning_rate": 0.01, "schedule": "linear", "clip_norm": None},
     }
 
-    def build(self, family, vocabulary, counts):
+    def build(self, family, vocabulary, counts, max_tokens=None):
         import keras
         import tensorflow as tf
 

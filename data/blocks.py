@@ -1,0 +1,38 @@
+"""Token shards of texts to one shard of blocks: text after text, cut where a block is full."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from data.schema import IDS
+from data.store import ragged, read_column, write_shard
+
+
+def write_blocks(shards: Iterable[str | Path], path: str | Path, length: int, end: int | None) -> int:
+    """Writes blocks of `length` ids, the last one what is left, and returns their number.
+
+    A block begins with the id that the one before it ends with, so that each id is once the one to be told next, the
+    very first apart. end: the id after each text; None for none. Holds a record batch in memory.
+    """
+    return write_shard(path, (_record(*each) for each in _blocks(shards, length, end)))
+
+
+def _blocks(shards: Iterable[str | Path], length: int, end: int | None) -> Iterator[tuple[np.ndarray, int]]:
+    """The ids of whole blocks, one after the other, and their length."""
+    step, left = length - 1, np.zeros(0, np.int32)
+    for values, splits in (column for shard in shards for column in read_column(shard, IDS)):
+        text = values[splits[0] : splits[-1]]
+        if end is not None:
+            text = np.insert(text, splits[1:] - splits[0], end)
+        left = np.concatenate([left, text])
+        if count := (len(left) - 1) // step:
+            yield np.lib.stride_tricks.sliding_window_view(left, length)[::step][:count].reshape(-1), length
+            left = left[count * step :]
+    if len(left) > 1:
+        yield left, len(left)
+
+
+def _record(ids: np.ndarray, length: int) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pydict({IDS: ragged(ids, np.arange(0, len(ids) + 1, length), length)})
