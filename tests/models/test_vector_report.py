@@ -7,8 +7,10 @@ from data.errors import DataError
 from data.vectors import write_text
 from models.vector_report import report
 
-WORDS = ["king", "queen", "man", "woman", "apple"]
-TABLE = np.array([[1, 1, 0], [1, -1, 0], [0.2, 1, 0], [0.2, -1, 0], [0, 0, 1]], np.float32)
+WORDS = ["king", "queen", "man", "woman", "apple", "walk", "walked", "talk", "talked"]
+TABLE = np.zeros([9, 6], np.float32)
+TABLE[:5, :3] = [[1, 1, 0], [1, -1, 0], [0.2, 1, 0], [0.2, -1, 0], [0, 0, 1]]
+TABLE[5:, 3:] = [[0, 0, 1], [0, 0.3, 1], [0.4, 0, 1], [0.4, 0.9, 1]]  # the nearest to where talked should be is talk
 
 
 @pytest.fixture
@@ -22,13 +24,13 @@ def test_neighbours_similarity_and_analogies(path, tmp_path):
         "# judged\nWord 1,Word 2,mean\nking\tman\t9\nqueen,man,4\nking apple 5\nking pear 3\n"
     )
     (tmp_path / "analogies.txt").write_text(
-        ": family\nman king woman queen\nking man queen woman\nman king woman pear\n"
+        ": family\nman king woman queen\nking man queen woman\nman king woman pear\nwalk walked talk talked\n"
     )
     found = report(path, str(tmp_path / "sim.tsv"), str(tmp_path / "analogies.txt"))
-    assert (found["words"], found["width"]) == (5, 3)
-    assert found["neighbours"]["king"][:2] == ["man", "apple"] and len(found["neighbours"]["king"]) == 4
+    assert (found["words"], found["width"]) == (9, 6)
+    assert found["neighbours"]["king"][0] == "man" and len(found["neighbours"]["king"]) == 8
     assert found["similarity"] == {"spearman": 1.0, "pairs": 4, "known": 3}
-    assert found["analogies"] == {"accuracy": 1.0, "questions": 3, "known": 2}
+    assert found["analogies"] == {"accuracy": 1.0, "questions": 4, "known": 3}
     assert set(report(path)) == {"words", "width", "neighbours"}
 
 
