@@ -82,7 +82,7 @@ def pretrainer(
             partial(goal.build, spec, vocabulary, counts),
             goal,
             rows,
-            None,
+            _valid(goal, tokens, spec.word_bytes),
             training=training,
             strategy=create("one"),
             checkpoint_dir=pretrained.scratch / "checkpoints",
@@ -90,7 +90,9 @@ def pretrainer(
             on_progress=runtime.progress,
         )
     start = goal.save(result.model, pretrained.path)
-    report = goal.measure(pretrained.path / start, {"similarity": similarity, "analogies": analogies})
+    report = result.history[-1] | goal.measure(
+        pretrained.path / start, {"similarity": similarity, "analogies": analogies}
+    )
     (pretrained.path / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     measured = {name: value for name, value in report.items() if name != "neighbours"}
     pretrained.properties.update(start=start, report=measured, rows=len(rows), steps=result.steps)
@@ -115,6 +117,18 @@ def _rows(
         return count_pairs(runtime, shards, goal.window, words, out.scratch / "pairs", folder), store.counts(len(words))
     store.weights = goal.weights(store.lengths)
     return store, store.counts(vocabulary.size)
+
+
+def _valid(goal: Any, tokens: list[Tokens], word_bytes: int) -> Any:
+    """The examples' valid split, where the objective has metrics for it; else None."""
+    from data.store import Shards, TokenStore
+
+    shards = [shard for each in tokens for shard in each.shards("valid")]
+    if not goal.measured or not shards:
+        return None
+    store = TokenStore([Shards(shards)], None, word_bytes)
+    store.weights = goal.weights(store.lengths)
+    return store
 
 
 def _tokenise(

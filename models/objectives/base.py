@@ -27,6 +27,7 @@ class Objective(BaseModel):
     # rows: a row of the store a text or a piece of one, as data/schema.py's batches {ids, length, weight}.
     # pairs: a row two words up to `window` apart, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
     data: ClassVar[Literal["rows", "pairs"]] = "rows"
+    measured: ClassVar[bool] = False  # has metrics, which the examples' valid split is measured by after each epoch
     recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
 
     @abstractmethod
