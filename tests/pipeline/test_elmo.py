@@ -11,7 +11,7 @@ from models.families.elmo import Elmo, embed_sentence
 from pipeline.cli import main
 from tests.models.elmo_reference import write
 
-SMALL = "name = 'elmo', embedding = 4, filters = [[1, 8], [2, 8]], units = 16, width = 8"
+SMALL = "name = 'elmo', embedding = 4, filters = [[1, 8], [2, 8]], units = 16, width = 8, layers = 1"
 
 
 def run(project, home, capsys, *sets, until="trainer") -> dict:
@@ -28,19 +28,13 @@ def properties(home, stage: str) -> dict:
     return json.loads(path.read_text())["properties"]
 
 
-@pytest.mark.parametrize("input", [True, False])
-def test_it_is_pretrained_on_text_and_the_trainer_starts_from_it(project, tmp_path, capsys, input):
-    (tmp_path / "text.txt").write_text("the thing was lovely\n" * 40 + "a fine thing was broken " * 30 + "\n")
+def test_it_is_pretrained_on_the_examples_and_the_trainer_starts_from_it(project, tmp_path, capsys):
     sets = [f"trainer.family={{ {SMALL} }}", "pretrainer.epochs=6", "pretrainer.batch_tokens=128"]
     sets += ["pretrainer.optimizer={ learning_rate = 0.02, warmup = 0 }", "pretrainer.max_tokens=16"]
-    if input:
-        sets.append(f"pretrainer.input='{tmp_path}/text.txt'")
     run(project, tmp_path, capsys, *sets, until="infra_validator")
     made = properties(tmp_path, "pretrainer")
     assert made["start"] == "elmo" and made["report"]["loss"] < 4.4  # of all words alike, 5.6
     assert made["report"]["val_perplexity"] == pytest.approx(np.exp(made["report"]["val_loss"]), rel=1e-4)
-    if input:  # 40 lines, and one of 150 words in pieces of 16
-        assert made["rows"] == 40 + 10
     (folder,) = tmp_path.glob("tiny/pretrainer/*/elmo")
     trained = properties(tmp_path, "trainer")
     assert sum(trained["learned"]["mix"]["shares"]) == pytest.approx(1, abs=1e-5)
