@@ -40,7 +40,9 @@ def pretrainer(
         Field(description="name of what is learned, or a table; the family's own if empty"),
     ] = {},
     family: Annotated[dict[str, Any], Field(description="set from trainer.family: what pretraining depends on")] = {},
-    max_tokens: Annotated[int, Field(gt=1, description="longer texts are cut into pieces, special tokens included")] = 256,
+    max_tokens: Annotated[
+        int, Field(gt=1, description="longer texts are cut into pieces, special tokens included")
+    ] = 256,
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the text; the objective's own if silent")
     ] = None,
@@ -84,7 +86,7 @@ def pretrainer(
             partial(goal.build, spec, vocabulary, counts, max_tokens),
             goal,
             rows,
-            None,
+            _valid(goal, tokens, spec.word_bytes),
             training=training,
             strategy=create("one"),
             checkpoint_dir=pretrained.scratch / "checkpoints",
@@ -92,7 +94,7 @@ def pretrainer(
             on_progress=runtime.progress,
         )
     start = goal.save(result.model, pretrained.path)
-    report = {"loss": round(result.history[-1]["loss"], 6)}
+    report = {name: value for name, value in result.history[-1].items() if name not in ("epoch", "learning_rate")}
     report |= goal.measure(pretrained.path / start, {"similarity": similarity, "analogies": analogies})
     (pretrained.path / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     measured = {name: value for name, value in report.items() if name != "neighbours"}
@@ -130,6 +132,18 @@ def _rows(
         return count_pairs(runtime, shards, goal.window, words, out.scratch / "pairs", folder), store.counts(len(words))
     store.weights = goal.weights(np.minimum(store.lengths, room))
     return store, store.counts(vocabulary.size)
+
+
+def _valid(goal: Any, tokens: list[Tokens], word_bytes: int) -> Any:
+    """The examples' valid split, where the objective has metrics for it; else None."""
+    from data.store import Shards, TokenStore
+
+    shards = [shard for each in tokens for shard in each.shards("valid")]
+    if not goal.measured or not shards:
+        return None
+    store = TokenStore([Shards(shards)], None, word_bytes)
+    store.weights = goal.weights(store.lengths)
+    return store
 
 
 def _tokenise(

@@ -33,9 +33,15 @@ def family_of(value: dict[str, Any]) -> Any:
     return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
 
 
-def with_sources(family: dict[str, Any], vectors: str, preset: str) -> dict[str, Any]:
-    """The family's table with the file and the folder that the config keeps apart, since their content counts."""
-    return family | {name: path for name, path in (("vectors", vectors), ("preset", preset)) if path}
+SOURCES = ("vectors", "preset", "weights", "hub")  # parameters of families that are files or folders
+
+
+def with_sources(family: dict[str, Any], sources: dict[str, Any]) -> dict[str, Any]:
+    """The family's table with the files and folders that the config keeps apart, since their content counts.
+
+    sources: by the names in SOURCES, empty where there is none; what else is in it is left alone.
+    """
+    return family | {name: sources[name] for name in SOURCES if sources[name]}
 
 
 def objective_of(value: dict[str, Any]) -> Any:

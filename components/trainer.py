@@ -37,6 +37,8 @@ def trainer(
     ],
     vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     preset: Annotated[Source[str], Field(description="set from trainer.family.preset where that is a folder")] = "",
+    weights: Annotated[Source[str], Field(description="set from trainer.family.weights where that is a folder")] = "",
+    hub: Annotated[Source[str], Field(description="set from trainer.family.hub where that is a folder")] = "",
     head: Annotated[dict[str, Any], Field(description="parameters of the task, such as label_smoothing")] = {},
     epochs: Annotated[
         int | None, Field(gt=0, description="passes over the training split; the family's own if silent")
@@ -94,7 +96,7 @@ def trainer(
     from models.tasks import TASKS
     from models.training import Training
 
-    family = with_sources(family, vectors, preset)
+    family = with_sources(family, {"vectors": vectors, "preset": preset, "weights": weights, "hub": hub})
     given, job = family_of(family), spec_of(TASKS[task], head)
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)

@@ -26,7 +26,7 @@ def check_data(config: Config) -> list[str]:
         files = {plan.block.path for plan in plans}
         lines.append(f"{f'span {span}: ' if span else ''}{len(files)} file(s), {len(plans)} block(s) of data")
     trainer = config.sections["trainer"]
-    family = with_sources(trainer["family"], trainer["vectors"], trainer["preset"])
+    family = with_sources(trainer["family"], trainer)
     if "preset" in family:
         lines.append(f"preset {family_of(family).find_preset()}")
     tokenizer = config.sections["tokenizer_gen"]["kind"] or "taken as published"

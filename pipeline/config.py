@@ -21,6 +21,7 @@ from models.build import check_fit
 from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
 
+FOLDERS = ("preset", "weights", "hub")  # parameters of families that may be one
 TOP = ("name", "task", "beam")
 OPTIONAL = {node.name for node in GRAPH if node.optional}
 SHORT = ("family", "format", "optimizer", "objective")  # `family = "lstm"` is short for `family = { name = "lstm" }`
@@ -109,7 +110,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "preset"}]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", *FOLDERS}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -165,7 +166,8 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
             trainer["vectors"] = tokenizer["vectors"] = path
             tokenizer["vectors_encoding"] = family.vectors_encoding
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
-        problems += _fill_preset(trainer)
+        for name in FOLDERS:
+            problems += _fill_folder(trainer, name)
     return problems
 
 
@@ -227,15 +229,16 @@ def _fill_tokenizer(given: dict[str, Any], section: dict[str, Any], family: Any)
     return check_options(section["kind"], section["options"])
 
 
-def _fill_preset(trainer: dict[str, Any]) -> list[str]:
-    """A preset in a folder counts by its content: it goes where sources do. Names and handles stay as they are."""
-    preset = trainer["family"].get("preset")
-    if not preset or not is_folder(preset):
-        return [f"trainer.family.preset: no such folder '{preset}'"] if preset and _is_path(preset) else []
-    trainer["preset"] = preset
-    trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "preset"}
+def _fill_folder(trainer: dict[str, Any], name: str) -> list[str]:
+    """A preset, weights or a module in a folder count by their content: they go where sources do. Names and handles
+    stay as they are."""
+    value = trainer["family"].get(name)
+    if not value or not is_folder(value):
+        return [f"trainer.family.{name}: no such folder '{value}'"] if value and _is_path(value) else []
+    trainer[name] = value
+    trainer["family"] = {key: value for key, value in trainer["family"].items() if key != name}
     return []
 
 
-def _is_path(preset: str) -> bool:
-    return "://" not in preset and "/" in preset
+def _is_path(value: str) -> bool:
+    return "://" not in value and "/" in value

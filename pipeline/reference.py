@@ -19,7 +19,18 @@ from models.tasks import TASKS
 from pipeline.graph import GRAPH
 
 HIDDEN = {  # set by the pipeline, not by a config
-    *("span", "preset", "word_bytes", "vectors", "vectors_encoding", "corpus", "corpus_format", "corpus_field")
+    *(
+        "span",
+        "preset",
+        "weights",
+        "hub",
+        "word_bytes",
+        "vectors",
+        "vectors_encoding",
+        "corpus",
+        "corpus_format",
+        "corpus_field",
+    )
 }
 HEAD = """# The config, key by key
 

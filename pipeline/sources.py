@@ -11,7 +11,8 @@ from components.sources import REMOTE_TABLES, find_files
 from data.remote import is_folder
 
 _RACY_SECONDS = 2  # a file written this shortly before it was hashed may change again within its time stamp
-COUNTED = (".json", ".txt", ".model", ".spm", ".safetensors", ".h5")  # files of a folder that are read
+# Files of a folder that are read, by how their suffixes begin: presets, tokenizers, ELMo's weights, SavedModels.
+COUNTED = (".json", ".txt", ".model", ".spm", ".safetensors", ".h5", ".hdf5", ".pb", ".index", ".data-")
 
 
 class SourceHashes:
@@ -63,5 +64,5 @@ def _files(folder: epath.Path) -> list[epath.Path]:
     """The files of a published model or tokenizer, without pickles, READMEs and the like, which nothing reads."""
     found: list[epath.Path] = []
     for path in sorted(folder.iterdir()):
-        found += _files(path) if path.is_dir() else [path] if path.suffix in COUNTED else []
+        found += _files(path) if path.is_dir() else [path] if path.suffix.startswith(COUNTED) else []
     return found

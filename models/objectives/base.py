@@ -29,6 +29,7 @@ class Objective(BaseModel):
     # blocks: a row max_tokens of contiguous text, which begins with the id that the row before ends with.
     data: ClassVar[Literal["rows", "pairs", "blocks"]] = "rows"
     fixed_length: ClassVar[bool] = False  # what it leaves reads no longer rows than it was trained on
+    measured: ClassVar[bool] = False  # has metrics, which the examples' valid split is measured by after each epoch
     recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
 
     @abstractmethod
@@ -40,9 +41,7 @@ class Objective(BaseModel):
         return max_tokens
 
     @abstractmethod
-    def build(
-        self, family: "Family", vocabulary: "Vocabulary", counts: "np.ndarray", max_tokens: int
-    ) -> "keras.Model":
+    def build(self, family: "Family", vocabulary: "Vocabulary", counts: "np.ndarray", max_tokens: int) -> "keras.Model":
         """A model called on a batch and `training`; what it gives goes into `loss`. Random numbers come from Keras'
         SeedGenerators, so that an interrupted run equals an undisturbed one.
 

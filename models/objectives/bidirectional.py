@@ -23,6 +23,7 @@ class Bidirectional(Objective):
     samples: int = Field(4096, ge=0, description="words that stand for all others in a training step; 0: all of them")
     dropout: float = Field(0.1, ge=0, lt=1, description="on what each layer reads, and on the last one's output")
 
+    measured: ClassVar[bool] = True
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 10,
         "batch_tokens": 2048,

@@ -3,9 +3,12 @@
 The options are the network's sizes; weights go in and out as they are.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from etils import epath
 
 from data.errors import ConfigError
 
@@ -57,7 +60,7 @@ def assign(folder: str | Path, network: "Network") -> None:
 
     path = _only(folder, WEIGHTS)
     try:
-        with h5py.File(path) as file:
+        with path.open("rb") as opened, h5py.File(opened) as file:
             for name, variables in _layout(network).items():
                 array, wanted = file[name][...], _stacked(name, variables)
                 if array.shape != wanted.shape:
@@ -77,8 +80,8 @@ def write(folder: str | Path, network: "Network") -> None:
     """Writes a network as a folder that `read_options` and `assign` read; bilm-tf and AllenNLP do too."""
     import h5py
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    place = epath.Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
     sizes: dict[str, Any] = dict(network.sizes)
     cnn = {
         "embedding": {"dim": sizes["embedding"]},
@@ -96,14 +99,16 @@ def write(folder: str | Path, network: "Network") -> None:
         "proj_clip": sizes["projection_clip"],
         "use_skip_connections": sizes["residual"],
     }
-    (folder / OPTIONS[1:]).write_text(json.dumps({"lstm": lstm, "char_cnn": cnn}, indent=1))
-    with h5py.File(folder / WEIGHTS[1:], "w") as file:
+    (place / OPTIONS[1:]).write_text(json.dumps({"lstm": lstm, "char_cnn": cnn}, indent=1))
+    whole = io.BytesIO()
+    with h5py.File(whole, "w") as file:
         for name, variables in _layout(network).items():
             file[name] = _stacked(name, variables)
+    (place / WEIGHTS[1:]).write_bytes(whole.getvalue())
 
 
-def _only(folder: str | Path, pattern: str) -> Path:
-    found = sorted(Path(folder).glob(pattern))
+def _only(folder: str | Path, pattern: str) -> epath.Path:
+    found = sorted(epath.Path(folder).glob(pattern))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ConfigError(
