@@ -143,12 +143,19 @@ def trainer(
         inputs=["text", "text_pair"] if pairs else ["text"],
         fields=tokens[0].properties["fields"],
         max_tokens=max_tokens,
-        parameters=sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
-        training={"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
-        learned=spec.report(result.model.encoder),
         rows={split: len(store) if store else 0 for split, store in stores.items()},
+        **_learned(result, spec, plan),
     )
     _save(model, result.model, spec, job, words, labels, max_tokens, examples)
+
+
+def _learned(result: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
+    """What the artifact says of a training: how large, how long, and what the family would have a user read of it."""
+    return {
+        "parameters": sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
+        "training": {"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
+        "learned": family.report(result.model.encoder),
+    }
 
 
 def _started(family: Any, pretrained: Pretrained | None) -> Any:

@@ -49,17 +49,7 @@ class Masked(BackboneObjective):
         from models.objectives.masking import choose, replace
         from models.packing import pack
 
-        objective = self
-        if vocabulary.mask is None:
-            raise ConfigError(
-                "tokenizer_gen: objective 'masked' wants a mask token, and this tokenizer has none; wanted "
-                f"one with [MASK] or <mask>, such as a '{family.default_tokenizer['kind']}' learned here"
-            )
-        special = np.zeros(vocabulary.size, bool)
-        special[sorted(vocabulary.special)] = True
-        tables = {"special": special, "words": np.array(words_of(vocabulary), np.int32)}
-        if self.whole_words:
-            tables["begins"] = begins_word(vocabulary.words)
+        objective, tables = self, self._tables(family, vocabulary)
 
         class Model(keras.Model):
             """Gives each row's mean loss over its chosen tokens <float32>[B]; 0 where a row has only special ones."""
@@ -104,6 +94,18 @@ class Masked(BackboneObjective):
         model = Model()
         model({"ids": np.full([1, 3], words_of(vocabulary)[0], np.int32), "length": np.array([3], np.int32)})
         return model
+
+    def _tables(self, family, vocabulary) -> dict[str, np.ndarray]:
+        """By id: special <bool>[size] and, for whole words, begins <bool>[size]; words <int32>: ids to draw from."""
+        if vocabulary.mask is None:
+            raise ConfigError(
+                "tokenizer_gen: objective 'masked' wants a mask token, and this tokenizer has none; wanted "
+                f"one with [MASK] or <mask>, such as a '{family.default_tokenizer['kind']}' learned here"
+            )
+        special = np.zeros(vocabulary.size, bool)
+        special[sorted(vocabulary.special)] = True
+        tables = {"special": special, "words": np.array(words_of(vocabulary), np.int32)}
+        return {**tables, "begins": begins_word(vocabulary.words)} if self.whole_words else tables
 
 
 def begins_word(tokens) -> np.ndarray:
