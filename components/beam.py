@@ -48,6 +48,8 @@ def over_blocks(
     when `[beam]` is wrong.
     """
     pipeline = make_pipeline(runtime.beam)
+    if not blocks:  # so that no default is needed, which would cost as many steps again as all the others
+        return merge([])
     if type(pipeline.runner).__name__ == "DataflowRunner" and "://" not in str(scratch):
         raise ConfigError(
             f"beam.runner: DataflowRunner's workers cannot reach {scratch}; wanted --home gs://BUCKET/FOLDER"
@@ -105,7 +107,8 @@ def build(
         pipeline
         | f"{label}: blocks" >> beam.Create(list(blocks), reshuffle=True).with_output_types(Any)
         | f"{label}: work" >> beam.Map(_guarded, work, args, retried).with_output_types(tuple[list, list])
-        | f"{label}: merge" >> beam.CombineGlobally(_merged, merge).with_output_types(tuple[list, list])
+        | f"{label}: merge"
+        >> beam.CombineGlobally(_merged, merge).without_defaults().with_output_types(tuple[list, list])
         | f"{label}: summary" >> beam.Map(_write_summary, summary).with_output_types(None)
     )
 

@@ -5,16 +5,18 @@ one that should be is available. A load that fails leaves everything else as it 
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Condition, Timer
+from threading import Condition, Timer, get_native_id
 
 from serving.errors import ServingError
 from serving.servable import Servable
 from serving.spec import State, VersionState
 
+LOADING_NICENESS = 10
 ENDED = 100  # states of ended versions that are remembered, of each model
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,12 @@ class Version:
         return f"{{name: {self.model} version: {self.number}}}"
 
 
+def _step_back() -> None:
+    """Lets the threads that answer requests go before this one, which makes a version ready."""
+    with suppress(AttributeError, OSError):  # where threads have no priority of their own
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), LOADING_NICENESS)
+
+
 class Manager:
     """Loads and unloads versions in threads of its own. All methods may be called from any thread."""
 
@@ -59,7 +67,7 @@ class Manager:
         self._models: dict[str, dict[int, Version]] = {}
         self._changed = Condition()
         self._closed = False
-        self._loads = ThreadPoolExecutor(max(1, load_threads), "load")
+        self._loads = ThreadPoolExecutor(max(1, load_threads), "load", initializer=_step_back)
         self._unloads = ThreadPoolExecutor(max(1, unload_threads), "unload")
 
     def aspire(self, model: str, versions: Mapping[int, str]) -> None:
