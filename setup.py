@@ -46,6 +46,10 @@ setup(
         "grpcio-health-checking",
         "tensorflow-serving-api>=2.19,<2.22",  # the protocol's messages and stubs
         "prometheus-client",
+        "seqeval",  # metrics as each field counts them: entities,
+        "sacrebleu",  # translations,
+        "rouge-score",  # summaries,
+        "ir-measures",  # and search
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -58,7 +62,6 @@ setup(
             "ruff",
             "mypy",
             "cryptography",
-            "seqeval",
             "apache-beam[gcp]>=2.77,<2.78",
             "tensorflow-datasets",
         ],

@@ -44,10 +44,10 @@ def save(base: Path, layers: int = 2, width: int = 128, kind: str = "wordpiece",
     name = "bert" if special else "transformer"
     family = FAMILIES[name](layers=layers, width=width, heads=max(2, width // 64))
     longest = MAX_TOKENS + 2 if special else MAX_TOKENS
-    model = build_model(family, Classification(), vocabulary_of(learned), longest, len(LABELS), pairs=False)
+    model = build_model(family, Classification(), vocabulary_of(learned), longest, LABELS, pairs=False)
     path = base / "1"
     with patch.object(signatures, "_dense", _padded if padded else signatures._dense):
-        signatures.export(model, family, Classification(), learned, LABELS, longest, False, path)
+        signatures.export(model, family, Classification(), learned, LABELS, longest, ["text"], path)
     write_properties(path, {"task": "classification", "labels": LABELS, "inputs": ["text"], "max_tokens": longest})
     _warm_up(path, base.name)
     return path

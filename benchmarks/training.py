@@ -71,7 +71,7 @@ def corpus(directory: Path, lengths: np.ndarray, seed: int) -> TokenStore:
 
 
 def build(name: str) -> keras.Model:
-    return build_model(FAMILIES[name], Classification(), VOCABULARY, LONGEST + 2, len(LABELS), pairs=False)
+    return build_model(FAMILIES[name], Classification(), VOCABULARY, LONGEST + 2, LABELS, pairs=False)
 
 
 def compare(

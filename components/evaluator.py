@@ -28,8 +28,12 @@ def evaluator(
     at_least: Annotated[dict[str, float], Field(description="metrics the model must reach to be served")] = {},
     at_most: Annotated[dict[str, float], Field(description="metrics it must not pass: log_loss, ece")] = {},
     slices: Annotated[
-        list[str], Field(description="measured apart: label, length (thirds), span, or a column of example_gen.keep")
-    ] = ["label"],
+        list[str] | None,
+        Field(
+            description="measured apart: length (thirds), span, a column of example_gen.keep, or what the task can "
+            "make; what the task suggests if silent, such as label"
+        ),
+    ] = None,
     few_rows: Annotated[int, Field(ge=0, description="slices with fewer rows are marked")] = 30,
     resamples: Annotated[int, Field(gt=0, description="bootstrap resamples behind each 95 % interval")] = 1000,
     seed: Annotated[int, Field(ge=0, description="of the resamples")] = 0,
@@ -43,10 +47,11 @@ def evaluator(
 
     task = model.properties["task"]
     columns = list(dict.fromkeys(name for part in examples for name in part.properties["columns"]))
-    problems = check_thresholds(task, at_least, at_most) + check_slices(slices, columns)
+    judge = JUDGES[task]
+    slices = list(judge.slices) if slices is None else slices
+    problems = check_thresholds(task, at_least, at_most) + check_slices(slices, (*columns, *judge.slices))
     if problems:
         raise ConfigError(*problems)
-    judge = JUDGES[task]
     test = _read(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
     train = _read(examples, "train", judge.truth)
     _check_rows(test, examples)
@@ -94,7 +99,7 @@ def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[
 
 def check_slices(slices: Iterable[str], columns: Iterable[str]) -> list[str]:
     """One line for each slice that the examples, with these columns, do not have."""
-    texts = (schema.KEY, schema.TEXT, schema.TEXT_PAIR, schema.WEIGHT)
+    texts = (schema.KEY, *schema.TEXTS, schema.WEIGHT)
     known = [name for name in (*columns, LENGTH, SPAN) if name not in texts]
     return [
         f"evaluator.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
@@ -156,7 +161,7 @@ def _against_thresholds(
 def _sliced(name: str, judged: Any, test: Any, resamples: int, seed: int, few_rows: int) -> dict[str, dict]:
     """Metrics and rows of each value of a slice; `few` marks those whose figures say little."""
     measured = {}
-    for value, rows in _groups(name, test, judged.texts):
+    for value, rows in judged.groups(name) or _groups(name, test, judged.texts):
         few = {"few": True} if len(rows) < few_rows else {}
         measured[value] = {**judged.measure(resamples, seed, rows), "rows": len(rows), **few}
     return measured

@@ -40,9 +40,7 @@ def example_gen(
         dict[str, Annotated[float, Field(ge=0)]],
         Field(description="shares by hash of `split_by`; of given splits, only what valid takes from train"),
     ] = {"train": 0.8, "valid": 0.1, "test": 0.1},
-    split_by: Annotated[
-        str, Field(description="column whose hash decides the split; the first text field if empty")
-    ] = "",
+    split_by: Annotated[str, Field(description="column whose hash decides the split; the text if empty")] = "",
     max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
     max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
     span: Annotated[str, Field(description="set by the runner, from `{span}` in the input's path")] = "",
@@ -53,7 +51,7 @@ def example_gen(
     plans = plan_blocks(input, format, splits, span)
     columns = field_columns(task, fields)
     check_columns(plans, task, {"fields": fields, "keep": keep, "split_by": split_by})
-    job = _Job(str(examples.path), columns, tuple(keep), split_by or columns[0][1], max_characters)
+    job = _Job(str(examples.path), task, columns, tuple(keep), split_by, max_characters)
     found = over_blocks(runtime, "example_gen", plans, _read_block, (job,), _merge, examples.scratch)
     _check_counts(found, max_rejected, examples.path)
     examples.properties.update(
@@ -62,7 +60,7 @@ def example_gen(
         rejected=sum(found.rejected.values()),
         reasons=dict(found.rejected.most_common(20)),
         labels=sorted(found.labels),
-        columns=[name for name, _ in columns] + list(keep),
+        columns=[name for name in found.columns if name != schema.KEY],
         fields=dict(columns),
     )
 
@@ -70,9 +68,10 @@ def example_gen(
 @dataclass(frozen=True)
 class _Job:
     out: str
+    task: str
     fields: tuple[tuple[str, str], ...]  # (field of the task, column it is in)
     keep: tuple[str, ...]
-    split_by: str
+    split_by: str  # the text if empty
     max_characters: int
 
 
@@ -81,6 +80,7 @@ class _Found:
     rows: Counter = field(default_factory=Counter)
     rejected: Counter = field(default_factory=Counter)
     labels: set = field(default_factory=set)
+    columns: list = field(default_factory=list)
 
 
 def _read_block(plan: Plan, job: _Job) -> _Found:
@@ -89,7 +89,7 @@ def _read_block(plan: Plan, job: _Job) -> _Found:
     writers: dict[str, Any] = {}
     captured = next(iter(plan.captures.values()))
     columns = dict.fromkeys((*(c for _, c in job.fields), *job.keep, job.split_by))
-    wanted = tuple(column for column in columns if column not in captured)
+    wanted = tuple(column for column in columns if column and column not in captured)
     with contextlib.ExitStack() as files:
         for batch in plan.reader.read(plan.block, wanted):
             table = {name: batch.table.column(i) for i, name in enumerate(wanted)}
@@ -99,9 +99,8 @@ def _read_block(plan: Plan, job: _Job) -> _Found:
             rejects += [(batch.paths[i], int(batch.lines[i]), why, _raw(table, i)) for i, why in bad]
             for split, part in _split(rows, plan.shares):
                 found.rows[split] += len(part)
-                found.labels.update(
-                    part.column(schema.LABEL).unique().to_pylist() if schema.LABEL in part.schema.names else ()
-                )
+                found.labels.update(_labels(part))
+                found.columns = part.schema.names
                 path = f"{job.out}/{split}/{plan.shard}.parquet"
                 _writer(writers, files, path, part.schema).write_table(part)
     found.rejected.update(re.sub(r"\d+", "N", reason) for _, _, reason, _ in rejects)
@@ -133,6 +132,9 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    from data.fields import check_field
+    from models.tasks import TASKS
+
     reasons: dict[int, str] = {}
     out: dict[str, Any] = {}
 
@@ -140,46 +142,31 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
         for row in np.flatnonzero(pc.fill_null(mask, True).to_numpy(zero_copy_only=False)):
             reasons.setdefault(int(row), reason)
 
+    task = TASKS[job.task]
     for name, column in job.fields:
-        values = table[column]
-        if pa.types.is_list(values.type):
-            if name != schema.LABEL:
-                reject(pc.is_valid(values), f"{name}: a list where a text was wanted")
-            else:
-                reject(pc.is_valid(values), "label: a list where one label was wanted (multi-label is not supported)")
-            values = pa.nulls(len(values), pa.string())
-        if name == schema.WEIGHT:
-            values = _numbers(values)
-            reject(pc.less(pc.fill_null(values, -1.0), 0.0), "weight: not a number of 0 or more")
-        else:
-            stripped = pc.utf8_trim_whitespace(values)
-            reject(pc.equal(pc.fill_null(pc.binary_length(stripped), 0), 0), f"{name}: empty")
-            if name == schema.LABEL:
-                values = stripped
-            else:
-                too_long = pc.greater(pc.fill_null(pc.utf8_length(values), 0), job.max_characters)
-                reject(too_long, f"{name}: over {job.max_characters} characters")
-        out[name] = values
+        out[name], bad = check_field(name, task.kind_of(name), table[column], job.max_characters)
+        for each in bad:
+            reject(*each)
+    out, bad = task.complete(out)
+    for each in bad:
+        reject(*each)
     out |= {name: table[name] for name in job.keep}
     keep = np.ones(len(next(iter(out.values()))), bool)
     keep[list(reasons)] = False
     rows = pa.table(out).filter(pa.array(keep))
-    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)))
+    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)) if job.split_by else rows.column(schema.TEXT))
     return rows.add_column(0, schema.KEY, pa.array(keys)), sorted(reasons.items())
 
 
-def _numbers(values: Any) -> Any:
-    """Strings to float64, null where one is not a finite number."""
+def _labels(rows: Any) -> Iterable[str]:
+    """Each label of the rows once."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    def number(text: str | None) -> float | None:
-        try:
-            value = float(text or "")
-        except ValueError:
-            return None
-        return value if abs(value) < float("inf") else None
-
-    return pa.array([number(v) for v in values.to_pylist()], pa.float64())
+    if schema.LABEL not in rows.schema.names:
+        return ()
+    labels = rows.column(schema.LABEL)
+    return (pc.list_flatten(labels) if pa.types.is_list(labels.type) else labels).unique().to_pylist()
 
 
 def _keys(values: Any) -> Any:
@@ -213,7 +200,7 @@ def _writer(writers: dict[str, Any], files: contextlib.ExitStack, path: str, col
 
     if path not in writers:
         epath.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        repeated = [name for name in columns.names if name not in (schema.KEY, schema.TEXT, schema.TEXT_PAIR)]
+        repeated = [name for name in columns.names if name not in (schema.KEY, *schema.TEXTS)]
         file = files.enter_context(epath.Path(path).open("wb"))
         writer = pq.ParquetWriter(file, columns, compression="lz4", use_dictionary=repeated)
         writers[path] = files.enter_context(writer)
@@ -230,6 +217,7 @@ def _merge(found: Iterable[_Found]) -> _Found:
         total.rows.update(one.rows)
         total.rejected.update(one.rejected)
         total.labels |= one.labels
+        total.columns = total.columns or one.columns
     return total
 
 

@@ -166,7 +166,7 @@ def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
     against = _place(before.span, before.split)
     label, moved, error = label_shift(before, after)
     if moved > max(limits.label_shift, _SURE * error):
-        old, new = (rows.stats["labels"].get(label, 0) / rows.count for rows in (before, after))
+        old, new = (rows.stats["labels"].get(label, 0) / _labels(rows) for rows in (before, after))
         wanted = f"{_percent(old)} as in {against}, give or take {_percent(limits.label_shift)} (max_label_shift)"
         yield after.anomaly("warning", f"share of label '{label}'", _percent(new), wanted)
     for text in sorted(set(before.stats["texts"]) & set(after.stats["texts"])):
@@ -184,19 +184,24 @@ def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
 
 
 def label_shift(before: Rows, after: Rows) -> tuple[str, float, float]:
-    """The label whose share of the rows moved most, by how much, and the standard error of that move.
+    """The label whose share of all labels moved most, by how much, and the standard error of that move.
 
     max_i |p_i - q_i|, the Chebyshev (L-infinity) distance of two distributions: unlike a divergence, it is a share of
     rows that a person can check. The error is that of the z-test of two proportions, pooled.
     """
-    moved = ("", 0.0, 0.0)
+    moved, counts = ("", 0.0, 0.0), (_labels(before), _labels(after))
     for label in sorted(set(before.stats["labels"]) | set(after.stats["labels"])):
         old, new = (rows.stats["labels"].get(label, 0) for rows in (before, after))
-        distance = abs(old / before.count - new / after.count)
+        distance = abs(old / counts[0] - new / counts[1])
         if distance > moved[1]:
-            both = (old + new) / (before.count + after.count)
-            moved = label, distance, math.sqrt(both * (1 - both) * (1 / before.count + 1 / after.count))
+            both = (old + new) / sum(counts)
+            moved = label, distance, math.sqrt(both * (1 - both) * (1 / counts[0] + 1 / counts[1]))
     return moved
+
+
+def _labels(rows: Rows) -> int:
+    """How many labels the rows have: as many as they are, or several a row."""
+    return sum(rows.stats["labels"].values()) or 1
 
 
 def unknown_words(before: Rows, after: Rows) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 from etils import epath
 
+from data.arrays import joined
 from data.errors import ConfigError, StageError
 
 GRAPH = "saved_model.pb"
@@ -142,7 +143,7 @@ class ExportedModel:
             for name, value in call(**rows).items():
                 parts.setdefault(name, []).append(value.numpy())
             progress(end, len(order))
-        return {name: _in_order(_joined(values), order) for name, values in parts.items()}
+        return {name: _in_order(joined(values), order) for name, values in parts.items()}
 
 
 def load_exported(saved_model: epath.PathLike) -> ExportedModel:
@@ -224,16 +225,6 @@ def _batches(sizes: Any, max_tokens: int, batch_tokens: int):
             end += 1
         yield start, end
         start = end
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """The batches as one; what has an axis of tokens is filled up to the longest with zeros, or empty strings."""
-    import numpy as np
-
-    shape = np.max([part.shape for part in parts], axis=0)[1:]
-    empty = "" if parts[0].dtype == object else 0
-    sides = [[(0, 0), *((0, most - size) for most, size in zip(shape, p.shape[1:], strict=True))] for p in parts]
-    return np.concatenate([np.pad(p, s, constant_values=empty) for p, s in zip(parts, sides, strict=True)])
 
 
 def _in_order(values: Any, order: Any) -> Any:

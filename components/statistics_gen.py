@@ -21,7 +21,6 @@ from components.base import Input, Output, Runtime, component
 from components.text_counts import CLASSES, Vocabulary, character_class, commonest, count_texts, normalised, script
 from data import schema
 
-TEXTS = (schema.TEXT, schema.TEXT_PAIR)
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 _BATCH_ROWS = 4096  # what is counted at once fits the cache: 2,048 to 8,192 cost the same, 32,768 a fifth more
 
@@ -129,7 +128,7 @@ def count_shard(block: tuple[str, str], scratch: str, max_words: int) -> dict[st
             columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             _count_fields(columns, total)
             keys.append(_identities(columns))
-            for name in (name for name in TEXTS if name in columns):
+            for name in (name for name in schema.TEXTS if name in columns):
                 texts = count_texts(columns[name])
                 total.add_histogram((name, "characters"), *np.unique(texts.characters, return_counts=True))
                 total.add_histogram((name, "words"), *np.unique(texts.words, return_counts=True))

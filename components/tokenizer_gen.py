@@ -105,7 +105,7 @@ def _count_shard(shard: str, kind: Any, options: dict) -> Counter:
     counts: Counter = Counter()
     with epath.Path(shard).open("rb") as opened:
         file = pq.ParquetFile(opened)
-        columns = [c for c in (schema.TEXT, schema.TEXT_PAIR) if c in file.schema_arrow.names]
+        columns = [c for c in schema.TEXTS if c in file.schema_arrow.names]
         for batch in file.iter_batches(2048, columns=columns):
             for column in columns:
                 counts.update(kind.count(batch.column(column).to_pylist(), **options))

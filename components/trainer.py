@@ -91,7 +91,7 @@ def trainer(
     """Trains the family on the task and exports a SavedModel that takes strings, with golden requests in it."""
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
-    from models.build import adapt, build_model, vocabulary_of
+    from models.build import adapt, build_model, inputs_of, vocabulary_of
     from models.loop import train
     from models.tasks import TASKS
     from models.training import Training
@@ -105,7 +105,7 @@ def trainer(
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
-    arguments = spec, job, vocabulary_of(words), max_tokens, job.n_outputs(labels), pairs
+    arguments = spec, job, vocabulary_of(words), max_tokens, labels, pairs
     adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
     result = train(
         partial(build_model, *arguments, adapted),
@@ -140,7 +140,7 @@ def trainer(
         family=family,
         head=head,
         labels=labels,
-        inputs=["text", "text_pair"] if pairs else ["text"],
+        inputs=list(inputs_of(job, pairs)),
         fields=tokens[0].properties["fields"],
         max_tokens=max_tokens,
         rows={split: len(store) if store else 0 for split, store in stores.items()},
@@ -181,6 +181,8 @@ def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str])
 
     if class_weights == "none":
         return
+    if not (store.classes >= 0).any():
+        raise ConfigError(f"trainer.class_weights: got {class_weights!r} for a task without one label a row; drop it")
     counts = np.bincount(store.classes, weights=store.weights, minlength=len(labels))
     if isinstance(class_weights, str):  # balanced
         weights = counts.sum() / (len(labels) * np.maximum(counts, 1e-9))
@@ -225,7 +227,7 @@ def _save(
     from models.signatures import export
 
     place, inputs = model.path / "saved_model", model.properties["inputs"]
-    export(trained, family, task, tokenizer, labels, max_tokens, len(inputs) > 1, place)
+    export(trained, family, task, tokenizer, labels, max_tokens, inputs, place)
     write_properties(place, model.properties)
     write_golden(place, _some_texts(examples, inputs))
     with (model.path / "weights.npz").open("wb") as file:

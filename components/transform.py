@@ -11,6 +11,11 @@ from components.base import Input, Output, Runtime, Shared, component
 from data import schema
 
 BATCH_ROWS = 4096
+COLUMNS = (  # of examples, and what becomes of them in token records: ids, and the words' bytes
+    (schema.TEXT, schema.IDS, schema.WORD_BYTES),
+    (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR),
+    (schema.TARGET, schema.TARGET_IDS, ""),
+)
 
 
 @component(version=1, tensorflow=True)
@@ -86,23 +91,30 @@ def _records(
     import pyarrow as pa
 
     from data.store import ragged
+    from models.tasks.base import Places
 
     columns = {schema.KEY: examples.column(schema.KEY)}
-    names = (schema.TEXT, schema.IDS, schema.WORD_BYTES), (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR)
-    for text, ids, words in names:
+    places = {}
+    for text, ids, words in COLUMNS:
         if text in examples.schema.names:
             texts = examples.column(text).to_pylist()
-            values, splits = tokenizer.encode(texts)
+            if text in task.aligned:
+                values, *offsets = tokenizer.encode_with_offsets(texts)
+                places[text] = Places(*offsets)
+                splits = places[text].splits
+            else:
+                values, splits = tokenizer.encode(texts)
             columns[ids] = ragged(values, splits, max_tokens)
             count = np.diff(splits)
             lengths.histogram += np.bincount(np.minimum(count, max_tokens), minlength=max_tokens + 1)
             lengths.cut += int(np.sum(count > max_tokens))
             if tokenizer.special.unknown is not None:
                 lengths.unknown += int(np.sum(values == tokenizer.special.unknown))
-            if word_bytes:
+            if word_bytes and words:
                 data, rows = tokenizer.encode_words(texts, max_tokens, word_bytes)
                 columns[words] = ragged(data, rows, max_tokens * (word_bytes + 1))
-    columns |= task.encode(examples, labels)
+    for name, column in task.encode(examples, labels, places).items():
+        columns[name] = ragged(column[0], column[1], max_tokens) if isinstance(column, tuple) else column
     if schema.WEIGHT in examples.schema.names:
         columns[schema.WEIGHT] = examples.column(schema.WEIGHT).cast(pa.float32())
     return pa.RecordBatch.from_pydict(columns)

@@ -27,7 +27,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def gather(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    def gather(self, rows: np.ndarray, length: int, tight: bool = False) -> dict[str, np.ndarray]:
         """ids <int32>[B, 2], count <float32>[B], length, weight. A row of -1 repeats the first real one, weighing 0."""
         filler = rows < 0
         rows = np.where(filler, rows[np.argmin(filler)], rows)

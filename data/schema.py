@@ -6,7 +6,9 @@ Examples (Parquet, written by example_gen): one row a text.
 |---|---|---|
 | key | int64 | xxh3 of the split field: the row's identity, the same in every run |
 | text, text_pair | string | the task's text fields (text_pair only for pairs) |
-| label | string or list<string> | the answer wanted |
+| target | string | the text wanted for it, of tasks that write |
+| label | string or list<string> | the answer wanted: one, a set of them, or one a word of the text |
+| score | double | the number wanted |
 | weight | float | weight of the example, 1.0 unless a field gives it |
 | others | string | columns kept for slices |
 
@@ -18,6 +20,11 @@ Token records (Arrow IPC, written by transform): one row an example.
 | ids, ids_pair | list<int32> | token ids without special tokens, at most max_tokens |
 | word_bytes, word_bytes_pair | list<uint8> | where the family reads bytes: the ids' words, each cut, a space between |
 | class | int32 | index into the artifact's own `labels`, -1 where the row has none |
+| classes | list<int32> | such indexes, each once, of tasks with several labels a row |
+| tags | list<int32> | such an index for each id, -1 where it has none |
+| marks, marks_pair | list<int32> | for each id, bits that the task gives a meaning |
+| target_ids | list<int32> | ids of the target |
+| score | float | as above |
 | weight | float | as above |
 
 Batches (dict of NumPy arrays; B rows, L tokens, both fixed for a bucket).
@@ -29,13 +36,19 @@ Batches (dict of NumPy arrays; B rows, L tokens, both fixed for a bucket).
 | word_bytes, word_bytes_pair | <uint8>[B, L, W] | each word's UTF-8 bytes, cut or padded with 0 to W |
 | frozen | <float>[B, M, F] | in training only, in place of word_bytes: what frozen layers make of a packed row |
 | class | <int32>[B] | index into the model's labels |
+| classes | <float32>[B, labels] | 1 for each label that the row has |
+| tags, marks, marks_pair | <int32>[B, L] | for each id, as above; of padding -1, 0, 0 |
+| target_ids, target_length | <int32>[B, L], <int32>[B] | as ids and length |
+| score | <float32>[B] | as above |
 | weight | <float32>[B] | 0 for the rows that only fill the batch |
 """
 
 KEY = "key"
 TEXT = "text"
 TEXT_PAIR = "text_pair"
+TARGET = "target"
 LABEL = "label"
+SCORE = "score"
 WEIGHT = "weight"
 IDS = "ids"
 IDS_PAIR = "ids_pair"
@@ -45,5 +58,12 @@ WORD_BYTES = "word_bytes"
 WORD_BYTES_PAIR = "word_bytes_pair"
 FROZEN = "frozen"
 CLASS = "class"
+CLASSES = "classes"
+TAGS = "tags"
+MARKS = "marks"
+MARKS_PAIR = "marks_pair"
+TARGET_IDS = "target_ids"
+TARGET_LENGTH = "target_length"
 
+TEXTS = (TEXT, TEXT_PAIR, TARGET)
 SPLITS = ("train", "valid", "test")

@@ -17,10 +17,31 @@ import pyarrow as pa
 from etils import epath
 
 from data.errors import DataError
-from data.schema import CLASS, IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
+from data.schema import (
+    CLASS,
+    CLASSES,
+    IDS,
+    IDS_PAIR,
+    LENGTH,
+    LENGTH_PAIR,
+    MARKS,
+    MARKS_PAIR,
+    SCORE,
+    TAGS,
+    TARGET_IDS,
+    TARGET_LENGTH,
+    WEIGHT,
+    WORD_BYTES,
+    WORD_BYTES_PAIR,
+)
 
 CHUNK_BYTES = 16 << 20  # most that `write_shard` holds back: a usual shard is one record batch
-LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR}
+LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR, TARGET_IDS: TARGET_LENGTH}
+WORDS = {IDS: WORD_BYTES, IDS_PAIR: WORD_BYTES_PAIR}
+BESIDE = {IDS: (TAGS, MARKS), IDS_PAIR: (MARKS_PAIR,)}  # what has a value for each id
+OF_LABELS = (TAGS, CLASSES)  # list columns of indexes into the artifact's own labels
+NO_LABEL = -1
+ALIGNED_WIDTH = 8  # batches that are no wider than their rows need are as wide as a multiple of it
 SPACE = 32
 
 
@@ -100,23 +121,33 @@ class TokenStore:
         """
         self.dropped: Counter[str | None] = Counter()
         self._cache = tempfile.TemporaryDirectory(prefix="polisemia-")  # remote shards; goes when the store does
-        chunks, classes, weights, kept = [], [], [], []
+        chunks, classes, weights, kept, lookups = [], [], [], [], []
         for group in groups:
+            lookup = None if labels is None else _lookup(group.labels, labels)
             for batch in (batch for path in group.paths for batch in self._open(path)):
-                mapped = self._map(batch, group.labels, labels)
-                kept.append(np.flatnonzero(mapped >= 0) if labels is not None else np.arange(batch.num_rows))
+                mapped, rows = self._map(batch, group.labels, lookup)
+                kept.append(rows)
                 chunks.append(batch)
-                classes.append(mapped[kept[-1]])
-                weights.append(_column(batch, WEIGHT, 1).astype(np.float32)[kept[-1]])
+                lookups.append(lookup)
+                classes.append(mapped[rows])
+                weights.append(_column(batch, WEIGHT, 1).astype(np.float32)[rows])
         if len(names := {tuple(chunk.schema.names) for chunk in chunks}) != 1:
             raise DataError(
                 f"token store: got shards with columns {sorted(names)}; wanted one set; run transform again"
             )
         self.classes, self.weights = np.concatenate(classes), np.concatenate(weights)
-        self._columns = {name: _Ragged(chunks, name, kept) for name in LENGTHS if name in chunks[0].schema.names}
-        wanted = {WORD_BYTES, WORD_BYTES_PAIR} & set(chunks[0].schema.names) if word_bytes else ()
-        self._words = {name: _Ragged(chunks, name, kept) for name in sorted(wanted)}
-        self._word_bytes = word_bytes
+        names, self._word_bytes, self._labels = set(chunks[0].schema.names), word_bytes, len(labels or ())
+
+        def ragged_columns(wanted: Iterable[str]) -> dict[str, _Ragged]:
+            there = [name for name in wanted if name in names]
+            return {name: _Ragged(chunks, name, kept, lookups if name in OF_LABELS else ()) for name in there}
+
+        self._columns = ragged_columns(LENGTHS)
+        self._words = ragged_columns(WORDS.values() if word_bytes else ())
+        self._beside = ragged_columns(name for beside in BESIDE.values() for name in beside)
+        self._classes = ragged_columns((CLASSES,))
+        scores = [_column(chunk, SCORE, 0)[rows] for chunk, rows in zip(chunks, kept, strict=True)]
+        self._scores = np.concatenate(scores).astype(np.float32) if SCORE in names else None
         self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
 
@@ -133,19 +164,29 @@ class TokenStore:
         every = (values for column in self._columns.values() for values in column.values)
         return sum((np.bincount(values, minlength=size) for values in every), np.zeros(size, np.int64))
 
-    def gather(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    def gather(self, rows: np.ndarray, length: int, tight: bool = False) -> dict[str, np.ndarray]:
         """A batch as data/schema.py describes it: ids padded with 0, or cut, to `length`.
 
         rows: <int64>[B], at least one of them real. A row of -1 only fills the batch: it repeats the
         first real one, so that nothing in a model divides by a length of 0, and has weight 0.
+        tight: each text is padded no further than these rows need, and a little for round sizes.
         """
         filler = rows < 0
         rows = np.where(filler, rows[np.argmin(filler)], rows)
         batch = {CLASS: self.classes[rows], WEIGHT: np.where(filler, np.float32(0), self.weights[rows])}
         for name, column in self._columns.items():
-            batch[name], batch[LENGTHS[name]] = column.gather(rows, length)
-        for name, column in self._words.items():
-            batch[name] = split_words(column.rows(rows), length, self._word_bytes)
+            longest = int(column.lengths[rows].max(initial=1))
+            width = min(length, longest + -longest % ALIGNED_WIDTH) if tight else length
+            batch[name], batch[LENGTHS[name]] = column.gather(rows, width)
+            for other in BESIDE.get(name, ()):
+                if other in self._beside:
+                    batch[other], _ = self._beside[other].gather(rows, width, NO_LABEL if other in OF_LABELS else 0)
+            if (words := WORDS.get(name)) in self._words:
+                batch[words] = split_words(self._words[words].rows(rows), width, self._word_bytes)
+        if self._scores is not None:
+            batch[SCORE] = self._scores[rows]
+        for name, column in self._classes.items():
+            batch[name] = _many_hot(column.rows(rows), self._labels)
         return batch | {name: column(rows, length) for name, column in self._computed.items()}
 
     def replace_words(self, name: str, column: Callable[[np.ndarray, int], np.ndarray]) -> None:
@@ -170,16 +211,31 @@ class TokenStore:
             shutil.copyfileobj(source, target, 16 << 20)
         return local
 
-    def _map(self, batch: pa.RecordBatch, own: Sequence[str], labels: Sequence[str] | None) -> np.ndarray:
-        """The class of each row <int32>[rows] in the model's labels; counts in `dropped` those that have none."""
-        classes = _column(batch, CLASS, -1).astype(np.int32)
-        if labels is None:
-            return classes
-        index = {label: n for n, label in enumerate(labels)}
-        mapped = np.array([index.get(label, -1) for label in own] + [-1], np.int32)[classes]  # -1 meets the last entry
+    def _map(
+        self, batch: pa.RecordBatch, own: Sequence[str], lookup: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The class of each row <int32>[rows] in the model's labels, and the rows that are kept <int64>[n]; counts in
+        `dropped` those that have none."""
+        classes = _column(batch, CLASS, NO_LABEL).astype(np.int32)
+        if lookup is None or CLASS not in batch.schema.names:
+            return classes, np.arange(batch.num_rows)
+        mapped = lookup[classes]
         for n, count in zip(*np.unique(classes[mapped < 0], return_counts=True), strict=True):
             self.dropped[own[n] if n >= 0 else None] += int(count)
-        return mapped
+        return mapped, np.flatnonzero(mapped >= 0)
+
+
+def _lookup(own: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """The index in `labels` of each of an artifact's own, NO_LABEL where there is none and, last, for NO_LABEL."""
+    index = {label: n for n, label in enumerate(labels)}
+    return np.array([*(index.get(label, NO_LABEL) for label in own), NO_LABEL], np.int32)
+
+
+def _many_hot(rows: list[np.ndarray], labels: int) -> np.ndarray:
+    """<float32>[rows, labels], 1 at the indexes of each row; NO_LABEL counts for nothing."""
+    hot = np.zeros([len(rows), labels + 1], np.float32)
+    hot[np.repeat(np.arange(len(rows)), [len(row) for row in rows]), np.concatenate(rows)] = 1
+    return hot[:, :labels]
 
 
 def split_words(rows: list[np.ndarray], length: int, width: int) -> np.ndarray:
@@ -203,28 +259,34 @@ def split_words(rows: list[np.ndarray], length: int, width: int) -> np.ndarray:
 class _Ragged:
     """One list column over all chunks: where each kept row lies, 16 bytes a row in memory."""
 
-    def __init__(self, chunks: list[pa.RecordBatch], name: str, kept: list[np.ndarray]):
+    def __init__(self, chunks: list[pa.RecordBatch], name: str, kept: list[np.ndarray], lookups: Sequence = ()):
+        """lookups: what takes the place of the values, an array or None a chunk; none where it is empty."""
         columns = [chunk.column(name) for chunk in chunks]
         offsets = [column.offsets.to_numpy() for column in columns]
         self.values = [column.values.to_numpy() for column in columns]  # views of the mapped files
+        self.lookups = lookups
         self.chunk = np.repeat(np.arange(len(kept), dtype=np.int32), [len(rows) for rows in kept])
         self.starts = _concatenate(offsets, kept, lambda each: each[:-1]).astype(np.int64)
         self.lengths = _concatenate(offsets, kept, np.diff)
 
-    def gather(self, rows: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """ids <int32>[B, length] and lengths <int32>[B] of the rows <int64>[B]."""
+    def gather(self, rows: np.ndarray, length: int, fill: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Values <int32>[B, length], padded with `fill`, and lengths <int32>[B] of the rows <int64>[B]."""
         lengths = np.minimum(self.lengths[rows], length)
-        ids = np.zeros((len(rows), length), np.int32)
+        ids = np.full((len(rows), length), fill, np.int32)
         places = self.chunk[rows].tolist(), self.starts[rows].tolist(), lengths.tolist()
         # One slice a row, 0.5 us: a gather of tokens saves little on one shard and loses on many.
         for out, chunk, start, count in zip(ids, *places, strict=True):
-            out[:count] = self.values[chunk][start : start + count]
+            out[:count] = self._values(chunk, start, count)
         return ids, lengths
 
     def rows(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The values of the rows <int64>[B], each a view of the file."""
+        """The values of the rows <int64>[B], each a view of the file where nothing is looked up."""
         places = self.chunk[rows].tolist(), self.starts[rows].tolist(), self.lengths[rows].tolist()
-        return [self.values[chunk][start : start + count] for chunk, start, count in zip(*places, strict=True)]
+        return [self._values(*place) for place in zip(*places, strict=True)]
+
+    def _values(self, chunk: int, start: int, count: int) -> np.ndarray:
+        values = self.values[chunk][start : start + count]
+        return values if not self.lookups or self.lookups[chunk] is None else self.lookups[chunk][values]
 
 
 def _concatenate(

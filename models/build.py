@@ -1,13 +1,13 @@
 """Family + task + vocabulary -> keras.Model: the only place that joins them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import ConfigError, did_you_mean
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
 from models.families import FAMILIES
 from models.families.base import Family, Vocabulary
 from models.tasks import TASKS
@@ -34,6 +34,11 @@ def check_fit(family: str, task: str) -> None:
             f"trainer.family.name: '{family}' does not give {' and '.join(sorted(missing))}, which '{task}' needs; "
             f"families that do: {', '.join(fitting) or 'none'}"
         )
+
+
+def inputs_of(task: Task, pairs: bool) -> tuple[str, ...]:
+    """Names of what an exported model is asked with, each <string>[N]."""
+    return (*task.inputs, *((TEXT_PAIR,) if pairs and TEXT_PAIR not in task.inputs else ()))
 
 
 def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
@@ -74,11 +79,11 @@ def build_model(
     task: Task,
     vocabulary: Vocabulary,
     max_tokens: int,
-    n_outputs: int,
+    labels: Sequence[str],
     pairs: bool,
     adapted: Mapping[str, np.ndarray] | None = None,
 ) -> "keras.Model":
-    """A model called on a batch (data/schema.py) and `training`; it gives logits <float32>[B, n_outputs].
+    """A model called on a batch (data/schema.py) and `training`; it gives the logits that the task's head makes.
 
     What the task needs decides what the family builds: its encoder and the task's head on it; or, for `causal` and
     `encoder_decoder`, its decoder, whose own logits over the vocabulary are the head.
@@ -108,8 +113,9 @@ def build_model(
         encoder = family.build_decoder(vocabulary, max_tokens, memory="encoder_decoder" in task.needs)
         head = encoder.logits
     else:
+        n_outputs = task.n_outputs(labels)
         encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
-        head = task.head(family, n_outputs)
+        head = task.head(family, n_outputs, labels)
     packing = partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens)
     model = TextModel(packing, encoder, task.unpack, head)
     token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}

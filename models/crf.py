@@ -53,6 +53,7 @@ def log_partition(scores: tf.Tensor, length: tf.Tensor, chain: Chain) -> tf.Tens
         further = tf.reduce_logsumexp(alpha[:, :, None] + chain.transitions[None], axis=1) + score
         return tf.where((position < length)[:, None], further, alpha)
 
+    scores = _never_one_long(scores)
     first = chain.start[None] + scores[:, 0]
     later = tf.range(1, tf.shape(scores)[1]), tf.transpose(scores[:, 1:], [1, 0, 2])
     alpha = tf.scan(step, later, first)
@@ -73,6 +74,8 @@ def viterbi(scores: tf.Tensor, length: tf.Tensor, chain: Chain) -> tf.Tensor:
         came = tf.argmax(through, axis=1, output_type=tf.int32)
         return tf.where(inside, further, best), tf.where(inside, came, stay)
 
+    tokens = tf.shape(scores)[1]
+    scores = _never_one_long(scores)
     first = chain.start[None] + scores[:, 0]
     nowhere = tf.zeros_like(first, tf.int32)
     later = tf.range(1, tf.shape(scores)[1]), tf.transpose(scores[:, 1:], [1, 0, 2])
@@ -81,5 +84,10 @@ def viterbi(scores: tf.Tensor, length: tf.Tensor, chain: Chain) -> tf.Tensor:
     last = tf.argmax(best + chain.end[None], axis=1, output_type=tf.int32)
     # Past a row's end every tag came from itself, so that walking back through padding changes nothing.
     earlier = tf.scan(lambda tag, came: tf.gather(came, tag, batch_dims=1), came, last, reverse=True)
-    tags = tf.transpose(tf.concat([earlier, last[None]], axis=0))
-    return tf.where(tf.sequence_mask(length, tf.shape(scores)[1]), tags, 0)
+    tags = tf.transpose(tf.concat([earlier, last[None]], axis=0))[:, :tokens]
+    return tf.where(tf.sequence_mask(length, tokens), tags, 0)
+
+
+def _never_one_long(scores: tf.Tensor) -> tf.Tensor:
+    """The scores with a step of padding behind them: TensorFlow's scan stumbles over none at all."""
+    return tf.pad(scores, [[0, 0], [0, 1], [0, 0]])

@@ -13,7 +13,7 @@ from data.schema import FROZEN
 class TextModel(keras.Model):
     """From a batch (data/schema.py) to logits: packs, encodes, answers.
 
-    pack: batch to packed ids; encoder: packed ids to Encoded; unpack: Encoded to what the head reads.
+    pack: batch to packed ids; encoder: packed ids to Encoded; unpack: (Encoded, packed, batch) to what the head reads.
     """
 
     def __init__(self, pack: Callable, encoder: keras.layers.Layer, unpack: Callable, head: keras.layers.Layer):
@@ -21,13 +21,18 @@ class TextModel(keras.Model):
         self.pack, self.encoder, self.unpack, self.head = pack, encoder, unpack, head
         self.resources = getattr(encoder, "resources", ())
 
-    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Logits in float32, whatever the precision inside."""
+    def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> Any:
+        """Logits, a tensor or a nest of them, in float32, whatever the precision inside."""
         packed = self.pack(batch)
         if FROZEN in batch:
             packed[FROZEN] = _fit(batch[FROZEN], tf.shape(packed["mask"])[1])
         encoded = self.encoder(packed, training=training)
-        return tf.cast(self.head(self.unpack(encoded)), tf.float32)
+        return in_float32(self.head(self.unpack(encoded, packed, batch)))
+
+
+def in_float32(values: Any) -> Any:
+    """A nest of tensors with its floats in single precision."""
+    return tf.nest.map_structure(lambda each: tf.cast(each, tf.float32) if each.dtype.is_floating else each, values)
 
 
 def _fit(vectors: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
@@ -120,6 +125,30 @@ def write_cache(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Ten
     """
     here = tf.range(cache.shape[2])[:, None, None] == position
     return tf.where(here, tf.cast(new, cache.dtype), cache)
+
+
+class Spelling(keras.layers.Layer):
+    """Vectors of words from their bytes: filters three wide, the largest value of each (Ma and Hovy 2016, section 2.1).
+
+    word_bytes <uint8>[B, T, W], filled up with 0 -> <float>[B, T, filters]. Bytes are read with a mark before and one
+    behind the word.
+    """
+
+    def __init__(self, filters: int):
+        super().__init__()
+        self.letters = keras.layers.Embedding(256, filters)
+        self.filters = keras.layers.Conv1D(filters, 3, activation="tanh")
+
+    def build(self, shape):
+        self.letters.build((None, None))
+        self.filters.build((None, None, self.letters.output_dim))
+
+    def call(self, word_bytes: tf.Tensor) -> tf.Tensor:
+        shape = tf.shape(word_bytes)
+        codes = tf.reshape(tf.cast(word_bytes, tf.int32), [-1, word_bytes.shape[2]])
+        letters = self.letters(tf.pad(codes, [[0, 0], [1, 1]]))  # 0 is no letter: the marks, and what is behind
+        largest = tf.reduce_max(self.filters(letters), axis=1)
+        return tf.reshape(largest, [shape[0], shape[1], largest.shape[1]])
 
 
 class Arrays(keras.layers.Layer):

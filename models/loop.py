@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,10 +107,9 @@ class _Run:
 
     def __init__(self, model, task, stores, plan, training, strategy, directories, terminated):
         self.model, self.task, self.plan, self.training, self.strategy = model, task, plan, training, strategy
-        self.train_store, self.valid_store = stores
-        self.chief, self.terminated = is_chief(strategy), terminated
-        self.checkpoints, self.saved, self.read = Checkpoints(directories[0]), time.monotonic(), time.monotonic()
-        self.files = HistoryFiles(directories[1] if self.chief else None)
+        (self.train_store, self.valid_store), self.terminated = stores, terminated
+        self.chief, self.saved, self.read = is_chief(strategy), time.monotonic(), time.monotonic()
+        self.checkpoints, self.files = Checkpoints(directories[0]), HistoryFiles(directories[1] if self.chief else None)
         self.total_steps = plan.steps * training.epochs
         self.trained = training.fine_tuning.trained(model)
         loss_scaling, rates = training.precision == "mixed_float16", training.fine_tuning.rates(model)
@@ -117,13 +117,13 @@ class _Run:
         self.average = Average(self.trained, training.ema)
         self.train_call, self.changed = None, 0
         static = training.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
-        steps, replicas = training.steps_per_call, strategy.num_replicas_in_sync
-        self.shapes = None if static else any_shape(self.train_store, steps, replicas)
+        shape = training.steps_per_call, strategy.num_replicas_in_sync
+        self.shapes = None if static else any_shape(self.train_store, *shape)
         if self.valid_store is not None:
             here = local_replicas(strategy)
             self.valid_calls = _plan(self.valid_store, training, here).in_order()
-            shapes = None if static else any_shape(self.valid_store, here)
-            self.evaluate_batch = evaluate_function(model, task, strategy, shapes)
+            function = evaluate_function(model, task, strategy, None if static else any_shape(self.valid_store, here))
+            self.evaluate = partial(evaluate, function, task, self.valid_store, strategy=strategy, tight=not static)
         # Batches of short rows have more of them: over the mean weight of a batch, every row counts the same.
         self.batch_weight = np.float32(plan.weights.sum(dtype=np.float64) / plan.steps)
         self.at, self.totals, self.best_weights = _Position(), no_totals(), []
@@ -166,9 +166,9 @@ class _Run:
 
     def remaining(self) -> Iterator[tuple[Call, dict[str, tf.Tensor]]]:
         """The calls of the epoch that are not done, each with its batches."""
-        replicas = self.strategy.num_replicas_in_sync
+        tight, replicas = self.shapes is not None, self.strategy.num_replicas_in_sync
         calls = self.plan.epoch(self.at.epoch)[self.at.call :]
-        return prefetch(lambda call: load(self.train_store, call, replicas), calls)
+        return prefetch(lambda call: load(self.train_store, call, replicas, tight), calls)
 
     def take(self, call: Call, batch: dict[str, tf.Tensor]) -> None:
         """Takes a call's steps."""
@@ -198,7 +198,7 @@ class _Run:
         logs = {"loss": self.loss()}
         with self.average.taken():
             if self.valid_store is not None:
-                measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls, self.strategy)
+                measured = self.evaluate(calls=self.valid_calls)
                 logs |= {f"val_{name}": value for name, value in measured.items()}
             rate = self.rate()
             self.at.epoch, self.at.call, self.totals = self.at.epoch + 1, 0, no_totals()
@@ -212,7 +212,7 @@ class _Run:
 
     def check_watched(self, metric: str) -> None:
         """Measures one call's rows before an epoch is spent on a metric that does not exist."""
-        measured = evaluate(self.evaluate_batch, self.task, self.valid_store, self.valid_calls[:1], self.strategy)
+        measured = self.evaluate(calls=self.valid_calls[:1])
         if metric not in measured:
             raise ConfigError(f"trainer.early_stopping.metric: got {metric!r}{did_you_mean(metric, measured)}")
 

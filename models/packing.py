@@ -41,18 +41,19 @@ def pack(
     batch: ids <int32>[B, L], length <int32>[B] and, for pairs, ids_pair <int32>[B, M], length_pair <int32>[B];
       L and M at least 1. For families that read the bytes of words, word_bytes <uint8>[B, L, W] and, for pairs,
       word_bytes_pair <uint8>[B, M, W].
-    Returns ids <int32>[B, T], mask <bool>[B, T] (True where there is a token) and segment_ids <int32>[B, T]
-    (1 for the pair and its end), T = min(L + M + special tokens, max_tokens); and word_bytes <uint8>[B, T, W] where
-    the batch has them, zeros for special tokens.
+    Returns ids <int32>[B, T], mask <bool>[B, T] (True where there is a token), segment_ids <int32>[B, T] (1 for the
+    pair and its end) and place <int32>[B, T], each token's place in its own text, -1 for what packing adds;
+    T = min(L + M + special tokens, max_tokens), or where L or M is not static the longest row's; and word_bytes
+    <uint8>[B, T, W] where the batch has them, zeros for special tokens.
     """
     length, width = batch[LENGTH], batch[WORD_BYTES].shape[2] if WORD_BYTES in batch else 0
     scheme, pairs = SCHEMES[special_tokens], IDS_PAIR in batch
-    text = {IDS: batch[IDS], **({WORD_BYTES: batch[WORD_BYTES]} if width else {})}
+    text = {IDS: tf.convert_to_tensor(batch[IDS]), **({WORD_BYTES: batch[WORD_BYTES]} if width else {})}
     opening = _tokens(vocabulary.start, scheme.start, 0, width)
     closing = _tokens(vocabulary.end, scheme.end, int(pairs), width)
     room = max_tokens - added_tokens(special_tokens, pairs)
     if pairs:
-        pair = {IDS: batch[IDS_PAIR], **({WORD_BYTES: batch[WORD_BYTES_PAIR]} if width else {})}
+        pair = {IDS: tf.convert_to_tensor(batch[IDS_PAIR]), **({WORD_BYTES: batch[WORD_BYTES_PAIR]} if width else {})}
         separators = _tokens(separator_id(vocabulary), scheme.between, 0, width)
         length, length_pair = _longest_first(length, batch[LENGTH_PAIR], room)
         pieces = [*opening, (text, length, 0), *separators, (pair, length_pair, 1), *closing]
@@ -90,14 +91,20 @@ def _longest_first(length: tf.Tensor, length_pair: tf.Tensor, room: int) -> tupl
 def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int) -> dict[str, tf.Tensor]:
     """Lays the first `count` tokens of each piece (columns <...>[B or 1, L, ...], count, segment) one after another."""
     widths = [tf.shape(columns[IDS])[1] for columns, _, _ in pieces]
-    position = tf.range(tf.minimum(tf.add_n(widths), max_tokens))[None, :]
-    packed: dict[str, tf.Tensor] = {"segment_ids": 0}
+    total = tf.minimum(tf.add_n(widths), max_tokens)
+    if any(columns[IDS].shape[1] is None for columns, _, _ in pieces):
+        longest = tf.reduce_max(tf.add_n([tf.broadcast_to(count, [rows]) for _, count, _ in pieces]))
+        total = tf.minimum(total, tf.maximum(longest, 1))
+    position = tf.range(total)[None, :]
+    packed: dict[str, tf.Tensor] = {"segment_ids": 0, "place": -1}
     offset = tf.zeros([rows, 1], tf.int32)
-    for (columns, count, segment), width in zip(pieces, widths, strict=True):
-        count = tf.reshape(count, [-1, 1])
+    for (columns, count_of, segment), width in zip(pieces, widths, strict=True):
+        count = tf.reshape(count_of, [-1, 1])
         inside = (position >= offset) & (position < offset + count)
         place = tf.clip_by_value(position - offset, 0, width - 1)
         packed["segment_ids"] = tf.where(inside, segment, packed["segment_ids"])
+        if isinstance(count_of, tf.Tensor):  # of a text, not of special tokens
+            packed["place"] = tf.where(inside, position - offset, packed["place"])
         for name, values in columns.items():
             values = tf.broadcast_to(values, tf.concat([[rows], tf.shape(values)[1:]], axis=0))
             here = tf.gather(values, place, batch_dims=1)
@@ -106,3 +113,17 @@ def _concatenate(pieces: list[tuple], rows: tf.Tensor, max_tokens: int, pad: int
             packed[name] = tf.where(shown, here, packed.get(name, filler))
         offset += count
     return {**packed, "mask": position < offset}
+
+
+def tokens_of(vectors: tf.Tensor, packed: Mapping[str, tf.Tensor], segment: int, width: tf.Tensor) -> tuple:
+    """The vectors of one text's own tokens, in its own places: what packing laid out, taken apart again.
+
+    vectors <float>[B, T, ...]; packed: as `pack` gives it; segment: 0 for the text, 1 for its pair; width: L or M.
+    Returns <float>[B, width, ...] and where there is a token that packing did not cut, <bool>[B, width].
+    """
+    here = (packed["segment_ids"] == segment) & (packed["place"] >= 0)
+    first = tf.argmax(tf.cast(here, tf.int32), axis=1, output_type=tf.int32)[:, None]
+    place = tf.range(width)[None, :]
+    index = tf.minimum(first + place, tf.shape(here)[1] - 1)
+    keep = tf.gather(here, index, batch_dims=1) & (tf.gather(packed["place"], index, batch_dims=1) == place)
+    return tf.gather(vectors, index, batch_dims=1), keep

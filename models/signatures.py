@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, TEXT_PAIR, WORD_BYTES, WORD_BYTES_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, WORD_BYTES, WORD_BYTES_PAIR
 from data.tokenizers.base import Tokenizer
 from models.families.base import Family
 from models.tasks.base import Task
@@ -27,14 +27,14 @@ def export(
     tokenizer: Tokenizer,
     labels: Sequence[str],
     max_tokens: int,
-    pairs: bool,
+    inputs: Sequence[str],
     directory: Path,
 ) -> None:
     """Writes `directory`/saved_model.pb and variables/, in float32, with the signatures that `task.signatures` gives:
-    `serving_default`, text <string>[N] (and text_pair <string>[N] for pairs) to the task's answer, and its others;
-    and `embed` (see `Served.embed`).
+    `serving_default`, `inputs` (text <string>[N], text_pair <string>[N] for pairs, ...) to the task's answer, and its
+    others; and `embed` (see `Served.embed`).
     """
-    served = Served(model, tokenizer, labels, max_tokens, (TEXT, TEXT_PAIR) if pairs else (TEXT,), family)
+    served = Served(model, tokenizer, labels, max_tokens, inputs, family)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.tokenizer, module.resources = tokenizer.trackables, list(getattr(model, "resources", ()))
@@ -93,7 +93,7 @@ class Served:
         their layers give layers <float32>[N, layers, T, width] too, those of the tokens' own vectors first.
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
-        batch, rows = self._batch([text], [ids]), tf.shape(text)[0]
+        batch, rows = self.batch([text], [ids]), tf.shape(text)[0]
         encoded = self.model.encoder(self.model.pack(batch), training=False)
         answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)[:rows]}
         if encoded.sequence is not None:
@@ -118,11 +118,15 @@ class Served:
             tf.ragged.boolean_mask(tf.cast(sequence, tf.float32), packed < 0),
         )
 
-    def _logits(self, *texts: tf.Tensor) -> tf.Tensor:
-        logits = self.model(self._batch(texts, map(self.tokenizer.graph, texts)), training=False)
-        return logits[: tf.shape(texts[0])[0]]
+    def _logits(self, *texts: tf.Tensor):
+        logits = self.model(self.batch(texts, map(self.tokenizer.graph, texts)), training=False)
+        return self.rows(logits, texts[0])
 
-    def _batch(self, texts: Iterable[tf.Tensor], ids: Iterable[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+    def rows(self, found, text: tf.Tensor):
+        """What was found for the rows that there are: of no texts `batch` makes an empty one."""
+        return tf.nest.map_structure(lambda each: each[: tf.shape(text)[0]], found)
+
+    def batch(self, texts: Iterable[tf.Tensor], ids: Iterable[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
         """What the model is called with, for texts and, for pairs, their others."""
         batch = {}
         names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)

@@ -13,10 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.arrays import joined
 from data.batches import Call
 from data.schema import CLASS, WEIGHT
 from data.store import TokenStore
 from models.averaging import Average
+from models.layers import in_float32
 from models.strategy import local_replicas
 from models.tasks.base import Task
 from models.training import Training
@@ -46,7 +48,7 @@ def train_function(
 
     def gradients_of(part, weight):
         with tf.GradientTape() as tape:
-            logits = tf.cast(model(features(part), training=True), tf.float32)
+            logits = in_float32(model(features(part), training=True))
             loss = tf.math.divide_no_nan(tf.reduce_sum(part[WEIGHT] * task.loss(logits, part)), weight)
             penalties = [tf.cast(penalty, tf.float32) for penalty in model.losses]
             loss = tf.add_n([loss, *(penalty / (strategy.num_replicas_in_sync * pieces) for penalty in penalties)])
@@ -125,7 +127,7 @@ def _add(totals: tf.Tensor, loss: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
 
 
 def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.Strategy, shapes: Shapes) -> Callable:
-    """A function of a batch <...>[R, b, ...] that gives each replica's logits <float32>[b, n_outputs] and losses [b].
+    """A function of a batch <...>[R, b, ...] that gives what each replica's `task.outcome` is, and its losses [b].
 
     R counts this process's replicas only: each worker computes the whole split, without collectives.
     """
@@ -133,32 +135,37 @@ def evaluate_function(model: keras.Model, task: Task, strategy: tf.distribute.St
     def step(batch):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group % local_replicas(strategy)
         part = {name: value[replica] for name, value in batch.items()}
-        logits = tf.cast(model(features(part), training=False), tf.float32)
-        return logits, task.loss(logits, part)
+        logits = in_float32(model(features(part), training=False))
+        return task.outcome(logits, part), task.loss(logits, part)
 
     return tf.function(lambda batch: strategy.run(step, args=(batch,)), input_signature=shapes and (shapes,))
 
 
 def evaluate(
-    function: Callable, task: Task, store: TokenStore, calls: list[Call], strategy: tf.distribute.Strategy
+    function: Callable, task: Task, store: TokenStore, calls: list[Call], strategy: tf.distribute.Strategy, tight: bool
 ) -> dict[str, float]:
-    """The task's metrics and the weighted mean `loss` over all rows of `calls`."""
-    logits: list[np.ndarray] = []
+    """The task's metrics and the weighted mean `loss` over all rows of `calls`. tight: see `load`."""
+    outcomes: list = []
     losses: list[np.ndarray] = []
     batches: list[dict[str, np.ndarray]] = []
     replicas = local_replicas(strategy)
-    for call, batch in prefetch(lambda call: load(store, call, replicas), calls):
+    for call, batch in prefetch(lambda call: load(store, call, replicas, tight), calls):
         for n in range(call.steps):
-            outputs = function({name: value[n] for name, value in batch.items()})
+            found = strategy.experimental_local_results(function({name: value[n] for name, value in batch.items()}))
             here = call.rows[n] >= 0
-            for kept, output in zip((logits, losses), outputs, strict=True):
-                parts = strategy.experimental_local_results(output)
-                kept.append(np.concatenate([part.numpy() for part in parts])[here])
+            outcome, loss = _kept(found, here)
+            outcomes.append(outcome)
+            losses.append(loss)
             scalars = {name: value[n].numpy() for name, value in batch.items() if value.shape.rank == 3}
             batches.append({name: value.reshape(-1)[here] for name, value in scalars.items()})
     rows = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     loss = np.average(np.concatenate(losses), weights=rows[WEIGHT].astype(np.float64))
-    return {"loss": float(loss), **task.metrics(np.concatenate(logits), rows)}
+    return {"loss": float(loss), **task.metrics(tf.nest.map_structure(lambda *parts: joined(parts), *outcomes), rows)}
+
+
+def _kept(found: Sequence, here: np.ndarray):
+    """What all replicas found, for the rows that are `here` <bool>[B]."""
+    return tf.nest.map_structure(lambda *parts: joined([part.numpy() for part in parts])[here], *found)
 
 
 def features(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -166,9 +173,9 @@ def features(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     return {name: value for name, value in batch.items() if name not in (CLASS, WEIGHT)}
 
 
-def load(store: TokenStore, call: Call, replicas: int) -> dict[str, tf.Tensor]:
-    """The rows of a call as tensors [k, replicas, rows a replica, ...]."""
-    batch = store.gather(call.rows.reshape(-1), call.length)
+def load(store: TokenStore, call: Call, replicas: int, tight: bool = False) -> dict[str, tf.Tensor]:
+    """The rows of a call as tensors [k, replicas, rows a replica, ...]; tight: no wider than these rows need."""
+    batch = store.gather(call.rows.reshape(-1), call.length, tight)
     shape = len(call.rows), replicas, -1
     return {name: tf.constant(value.reshape(*shape, *value.shape[1:])) for name, value in batch.items()}
 

@@ -18,6 +18,7 @@ from data.errors import ConfigError, did_you_mean
 from data.remote import is_folder
 from data.tokenizers import TOKENIZERS
 from models.build import check_fit
+from models.evaluation import JUDGES
 from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
 
@@ -147,7 +148,7 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
         with _collecting(problems):
             examples = sections["example_gen"] or {"fields": {}, "keep": []}
             columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
-            problems += check_slices(evaluator["slices"], columns)
+            problems += check_slices(evaluator["slices"] or (), (*columns, *JUDGES[task].slices))
     if task in TASKS and trainer:
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)

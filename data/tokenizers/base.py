@@ -71,6 +71,12 @@ class Tokenizer(ABC):
         """Bulk path. Returns ids <int32>[total] and row splits <int64>[len(texts) + 1]."""
 
     @abstractmethod
+    def encode_with_offsets(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """As `encode`, and the places of the tokens, as `graph_with_offsets` gives them: ids <int32>[total], row
+        splits <int64>[len(texts) + 1], starts and ends <int32>[total].
+        """
+
+    @abstractmethod
     def graph(self, texts):
         """In-graph path: tf.string [N] -> RaggedTensor <int32>[N, None]. No special token is added."""
 
@@ -82,7 +88,10 @@ class Tokenizer(ABC):
         """
 
     def words(self, texts):
-        """In-graph: tf.string [N] -> the normalised words that `graph` gives ids of, RaggedTensor <string>[N, None]."""
+        """In-graph: tf.string [N] -> the words that `graph` gives ids of, RaggedTensor <string>[N, None].
+
+        They are normalised but for their case, which is as in the text.
+        """
         raise self._no_words()
 
     def encode_words(self, texts: Sequence[str], max_tokens: int, width: int) -> tuple[np.ndarray, np.ndarray]:

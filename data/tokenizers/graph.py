@@ -41,6 +41,10 @@ class GraphTokenizer(Tokenizer):
         """Valid UTF-8 <string>[N] -> what is tokenized, <string>[N]."""
         return texts
 
+    def _as_written(self, texts):
+        """As `_normalize`, upper case kept where that would go: the same words, for families that read letters."""
+        return self._normalize(texts)
+
     @abstractmethod
     def _tokenize(self, texts):
         """Normalized <string>[N] -> ids, RaggedTensor <int32>[N, None]."""
@@ -70,15 +74,14 @@ class GraphTokenizer(Tokenizer):
     def _bulk(
         self, name: str, function: Callable, texts: Sequence[str], *numbers: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Values [total] and row splits <int64> of what `function` gives for normalised texts, traced once by name."""
+        """Values [total, ...] and row splits <int64> of what `function` gives for texts, traced once by name."""
         import tensorflow as tf
 
         with _BUILDING:
             traced = vars(self).setdefault("_traced", {})
             if name not in traced:
                 signature = [tf.TensorSpec([None], tf.string), *[tf.TensorSpec([], tf.int32)] * len(numbers)]
-                whole = tf.function(lambda texts, *rest: function(self._normalize(texts), *rest), signature, False)
-                traced[name] = whole.get_concrete_function()
+                traced[name] = tf.function(function, signature, False).get_concrete_function()
         starts = range(0, max(len(texts), 1), self.rows_per_call)
         batches = (tf.constant(texts[i : i + self.rows_per_call], tf.string, name="texts") for i in starts)
         found = [traced[name](batch, *map(tf.constant, numbers)) for batch in batches]
@@ -90,8 +93,19 @@ class GraphTokenizer(Tokenizer):
         return self._bulk("ids", self._ids, texts)
 
     def _ids(self, texts):
-        ids = self._tokenize(texts)
+        ids = self._tokenize(self._normalize(texts))
         return ids.flat_values, ids.row_lengths()
+
+    def encode_with_offsets(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        values, splits = self._bulk("offsets", self._ids_and_offsets, texts)
+        ids, starts, ends = np.ascontiguousarray(values.T)
+        return ids, splits, starts, ends
+
+    def _ids_and_offsets(self, texts):
+        import tensorflow as tf
+
+        found = self.graph_with_offsets(texts)
+        return tf.stack([each.flat_values for each in found], axis=1), found[0].row_lengths()
 
     def encode_words(self, texts: Sequence[str], max_tokens: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         return self._bulk("words", self._joined_words, texts, max_tokens, width)
@@ -99,7 +113,7 @@ class GraphTokenizer(Tokenizer):
     def _joined_words(self, texts, max_tokens, width):
         import tensorflow as tf
 
-        words = self._words(texts)[:, :max_tokens]
+        words = self._words(self._as_written(texts))[:, :max_tokens]
         cut = words.with_values(tf.strings.substr(words.values, 0, width))
         joined = tf.strings.reduce_join(cut, axis=1, separator=" ")
         return tf.io.decode_raw(tf.strings.reduce_join(joined), tf.uint8), tf.strings.length(joined)
@@ -108,7 +122,7 @@ class GraphTokenizer(Tokenizer):
         return self._tokenize(self._normalize(_valid(texts)))
 
     def words(self, texts):
-        return self._words(self._normalize(_valid(texts)))
+        return self._words(self._as_written(_valid(texts)))
 
     def graph_with_offsets(self, texts):
         texts = _valid(texts)

@@ -79,10 +79,14 @@ class Words(GraphTokenizer):
         table = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(self.vocabulary, ids), self.special.unknown
         )
-        return mapper(_model(self.options["lowercase"])), table
+        return mapper(_model(self.options["lowercase"])), table, mapper(_model(lowercase=False))
 
     def _normalize(self, texts):
-        clean, _ = self._resources
+        clean, *_ = self._resources
+        return _separate(clean.normalize(texts), self.options["punctuation"])
+
+    def _as_written(self, texts):
+        *_, clean = self._resources
         return _separate(clean.normalize(texts), self.options["punctuation"])
 
     def _tokenize(self, texts):
@@ -100,7 +104,7 @@ class Words(GraphTokenizer):
         return self._look_up(words), *offsets
 
     def _look_up(self, words):
-        _, table = self._resources
+        _, table, _ = self._resources
         return words.with_flat_values(table.lookup(words.flat_values))
 
     def _kept(self, words, *offsets):

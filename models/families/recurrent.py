@@ -5,8 +5,11 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from data.errors import ConfigError
+from data.schema import WORD_BYTES as WORD_BYTES_KEY
 from models.families.base import Encoded
 from models.families.word_vectors import WordVectors
+
+WORD_BYTES = 24  # of a word, that `characters` reads
 
 
 class Recurrent(WordVectors):
@@ -20,6 +23,12 @@ class Recurrent(WordVectors):
         "forwards only",
     )
     embedding: int = Field(128, ge=1, description="width of the word vectors")
+    characters: int = Field(
+        0,
+        ge=0,
+        description="filters of a CNN over each word's letters, as written, whose output goes beside the word "
+        "vector (Ma and Hovy 2016 have 30); wants the tokenizer 'words'. 0: none",
+    )
     tied_embeddings: bool = Field(
         False, description="where the next token is predicted, score it with the word vectors; wants embedding = width"
     )
@@ -39,6 +48,10 @@ class Recurrent(WordVectors):
         "batch_tokens": 1024,
         "optimizer": {"learning_rate": 2e-3, "schedule": "linear", "warmup": 0.1},
     }
+
+    @property
+    def word_bytes(self) -> int:  # type: ignore[override]
+        return WORD_BYTES if self.characters else 0
 
     @model_validator(mode="after")
     def _one_width(self) -> "Recurrent":
@@ -62,6 +75,11 @@ class Recurrent(WordVectors):
         from models.layers import Decoder
 
         assert not memory
+        if self.characters:
+            raise ConfigError(
+                "trainer.family.characters: got filters over letters for a task that writes tokens, whose letters are "
+                "not known before; drop characters"
+            )
         if self.vectors:
             raise ConfigError(
                 "trainer.family.vectors: got a file for a task that predicts the next token, which learns its word "
@@ -84,7 +102,9 @@ class Recurrent(WordVectors):
 
         cell = getattr(ours, self.cell)
         options = {"recurrent_dropout": self.recurrent_dropout, "return_sequences": True}
+        spelling = {"characters": ours.Spelling(self.characters)} if self.characters else {}
         return {
+            **spelling,
             "embedding": self.embedding_layer(vocabulary, self.embedding, adapted),
             "dropout": layers.Dropout(self.dropout),
             "layers": [[cell(self.width, **options) for _ in range(directions)] for _ in range(self.layers)],
@@ -109,6 +129,8 @@ class Recurrent(WordVectors):
 
         length = tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
         every = [parts["embedding"](packed["ids"])]
+        if self.characters:
+            every = [tf.concat([every[0], parts["characters"](packed[WORD_BYTES_KEY])], axis=2)]
         for forwards, *backwards in parts["layers"]:
             inputs = parts["dropout"](every[-1], training=training)
             states = [forwards(inputs, training=training)]

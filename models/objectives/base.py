@@ -58,6 +58,10 @@ class Objective(BaseModel):
         """Writes what the trainer starts from below `directory`, as others publish it, and returns its name there:
         `Family.start_from` takes the path, the same door by which published files come in."""
 
+    def outcome(self, outputs: Any, batch: Mapping[str, "tf.Tensor"]) -> Any:
+        """What `metrics` wants of a batch, in the graph."""
+        return outputs
+
     def metrics(self, outputs: "np.ndarray", batch: Mapping[str, "np.ndarray"]) -> dict[str, float]:
         """Measured on a valid split beside `loss`."""
         return {}

@@ -2,5 +2,6 @@
 
 from models.tasks.base import Task
 from models.tasks.classification import Classification
+from models.tasks.tagging import Tagging
 
-TASKS: dict[str, type[Task]] = {"classification": Classification}
+TASKS: dict[str, type[Task]] = {"classification": Classification, "tagging": Tagging}

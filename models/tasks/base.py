@@ -2,9 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
+
+from data.fields import Kind, Reject
+from data.schema import LABEL, SCORE, TEXT, WEIGHT
 
 if TYPE_CHECKING:
     import keras
@@ -16,33 +19,75 @@ if TYPE_CHECKING:
     from models.signatures import Served
 
 
+KINDS: dict[str, Kind] = {LABEL: "label", SCORE: "number", WEIGHT: "weight"}
+
+
+class Places(NamedTuple):
+    """Where the tokens of some texts stand.
+
+    splits <int64>[texts + 1]; starts and ends <int32>[total], code points of the text, end exclusive.
+    """
+
+    splits: "np.ndarray"
+    starts: "np.ndarray"
+    ends: "np.ndarray"
+
+
 class Task(BaseModel):
     """Parameters of a task. Only `head`, `loss` and `answer` may import Keras or TensorFlow."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     needs: ClassVar[frozenset[str]]  # of what a family offers
-    required: ClassVar[tuple[str, ...]]  # fields of an example, first the one a row is split by
+    required: ClassVar[tuple[str, ...]]  # fields of an example
     optional: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[Mapping[str, Kind]] = {}  # of the fields whose name does not say what they hold
+    inputs: ClassVar[tuple[str, ...]] = (TEXT,)  # what the exported model is asked with, besides a pair's text
+    aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
+
+    @classmethod
+    def kind_of(cls, field: str) -> Kind:
+        return cls.kinds.get(field) or KINDS.get(field, "text")
+
+    @classmethod
+    def complete(cls, columns: dict[str, "pa.Array"]) -> tuple[dict[str, "pa.Array"], "list[Reject]"]:
+        """The columns of examples, `text` among them, made of the checked fields, and the rows that cannot be used:
+        for tasks whose fields say something together. Called for rows that will be rejected too."""
+        return columns, []
 
     @abstractmethod
-    def encode(self, examples: "pa.RecordBatch", labels: Sequence[str]) -> dict[str, "pa.Array"]:
-        """The task's columns of the token record, made from Arrow (runs in Beam workers)."""
+    def encode(
+        self, examples: "pa.RecordBatch", labels: Sequence[str], places: Mapping[str, Places]
+    ) -> "dict[str, pa.Array | tuple[np.ndarray, np.ndarray]]":
+        """The task's columns of the token record, made from Arrow (runs in Beam workers).
+
+        places: of the tokens of each text in `aligned`. A column with a value a token is (values <int32>[total], row
+        splits): transform cuts it as it cuts the ids.
+        """
 
     @abstractmethod
     def n_outputs(self, labels: Sequence[str]) -> int:
         """Width of the logits."""
 
-    @abstractmethod
-    def head(self, family: "Family", n_outputs: int) -> "keras.layers.Layer":
-        """A layer from what `unpack` gives to logits <float32>[B, n_outputs]."""
+    def unpack(self, encoded: "Encoded", packed: Mapping[str, "tf.Tensor"], batch: Mapping[str, "tf.Tensor"]) -> Any:
+        """What the head reads, of an encoded batch: the vectors of the texts."""
+        return encoded.pooled
 
     @abstractmethod
-    def loss(self, logits: "tf.Tensor", batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
+    def head(self, family: "Family", n_outputs: int, labels: Sequence[str]) -> "keras.layers.Layer":
+        """A layer from what `unpack` gives to the logits: a nest of <float32>[B, ...], often one [B, n_outputs]."""
+
+    @abstractmethod
+    def loss(self, logits: Any, batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
         """Loss of each example <float32>[B], unweighted."""
 
+    def outcome(self, logits: Any, batch: Mapping[str, "tf.Tensor"]) -> Any:
+        """What `metrics` wants of a batch, in the graph: a nest of <...>[B, ...], small, as that of a whole split is
+        kept. Second axes that differ between batches are filled up with zeros."""
+        return logits
+
     @abstractmethod
-    def answer(self, logits: "tf.Tensor", labels: Sequence[str]) -> dict[str, "tf.Tensor"]:
+    def answer(self, logits: Any, labels: Sequence[str]) -> dict[str, "tf.Tensor"]:
         """What the exported signature answers, in the graph."""
 
     def signatures(self, served: "Served") -> dict[str, Callable]:
@@ -55,9 +100,8 @@ class Task(BaseModel):
         return {"serving_default": served.from_texts(self.answer)}
 
     @abstractmethod
-    def metrics(self, logits: "np.ndarray", batch: Mapping[str, "np.ndarray"]) -> dict[str, float]:
-        """The validation metrics of all rows of a split, in NumPy: what early stopping can watch."""
+    def metrics(self, outcome: Any, batch: Mapping[str, "np.ndarray"]) -> dict[str, float]:
+        """The validation metrics of all rows of a split, in NumPy: what early stopping can watch.
 
-    def unpack(self, encoded: "Encoded") -> Any:
-        """What of Encoded the head reads; a hook for tasks that need more than one part."""
-        return encoded
+        outcome: of all rows, arrays. batch: the columns with one value a row.
+        """

@@ -19,17 +19,12 @@ class Classification(Task):
     required: ClassVar[tuple[str, ...]] = (TEXT, LABEL)
     optional: ClassVar[tuple[str, ...]] = (TEXT_PAIR, WEIGHT)
 
-    def encode(self, examples, labels: Sequence[str]):
-        """class <int32>: index into `labels`, -1 where a row has none of them. Raises DataError for lists of labels."""
+    def encode(self, examples, labels: Sequence[str], places):
+        """class <int32>: index into `labels`, -1 where a row has none of them."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
         column = examples.column(LABEL)
-        if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-            raise DataError(
-                f"field 'label': got a list of labels ({column.type}), wanted one label a row; "
-                f"map `fields.label` to a column of single labels, or split such rows first"
-            )
         found = pc.index_in(column, value_set=pa.array(labels, column.type))
         return {CLASS: pc.fill_null(found, -1).cast(pa.int32())}
 
@@ -42,10 +37,7 @@ class Classification(Task):
             )
         return len(labels)
 
-    def unpack(self, encoded):
-        return encoded.pooled
-
-    def head(self, family, n_outputs: int):
+    def head(self, family, n_outputs: int, labels: Sequence[str]):
         """A dense layer in float32; nothing for a linear family."""
         import keras
 

@@ -37,7 +37,7 @@ def classifier(tmp_path_factory):
     model = Model(tmp_path_factory.mktemp("classifier"))
     trained = contract.build(tiny.family("tfidf"), "classification")
     place = model.path / "saved_model"
-    export(trained, tiny.family("tfidf"), Classification(), tiny.WORDS, ["a", "b"], 16, False, place)
+    export(trained, tiny.family("tfidf"), Classification(), tiny.WORDS, ["a", "b"], 16, ["text"], place)
     write_golden(place, {"text": TEXTS})
     return model
 

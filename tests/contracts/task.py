@@ -6,20 +6,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from data.schema import TEXT_PAIR
 from models.build import adapt, build_model
 from tests.contracts import tiny
 from tests.contracts.serving import check_exported
 
+
+def one_hot(classes: np.ndarray, outputs: int) -> np.ndarray:
+    return 20.0 * np.eye(outputs, dtype=np.float32)[classes]
+
+
+def perfect_tags(batch, outputs: int) -> dict[str, np.ndarray]:
+    length, tags = np.minimum(batch["length"], batch["tags"].shape[1]), np.maximum(batch["tags"], 0)
+    chain = np.zeros([len(tags), outputs + 2, outputs], np.float32)
+    return {"scores": one_hot(tags, outputs), "length": length, "chain": chain, "tags": tags}
+
+
 # Logits a model that knows the answers of a batch would give, by task.
-PERFECT = {"classification": lambda batch, outputs: 20.0 * np.eye(outputs, dtype=np.float32)[batch["class"]]}
+PERFECT = {
+    "classification": lambda batch, outputs: one_hot(batch["class"], outputs),
+    "tagging": perfect_tags,
+}
 # The field of `answer` that holds what the task's label field asks for, by task.
-ANSWER = {"classification": ("label", "label")}
+ANSWER = {"classification": "label", "tagging": "tag"}
 
 
 def check_task(name: str, directory: Path) -> None:
     """Runs every check on the task called `name`, with the first family that fits it."""
     family = tiny.family(tiny.fitting(name)[0])
-    for pairs in (False, True):
+    for pairs in (False, True)[: 1 + (TEXT_PAIR in tiny.task(name).optional)]:
         check_learns(name, family, pairs)
         check_exported(build(name, family, pairs), family, name, directory / f"pairs-{pairs}", pairs)
     check_metrics(name)
@@ -30,8 +45,7 @@ def build(name: str, family, pairs: bool) -> keras.Model:
     keras.utils.set_random_seed(0)
     task, labels = tiny.task(name), tiny.examples(name)[1]
     adapted = adapt(family, [tiny.batch(name, 5, pairs)], tiny.VOCABULARY, tiny.MAX_TOKENS)
-    outputs = task.n_outputs(labels)
-    return build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, outputs, pairs, adapted)
+    return build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, labels, pairs, adapted)
 
 
 def check_learns(name: str, family, pairs: bool) -> None:
@@ -56,20 +70,30 @@ def check_metrics(name: str) -> None:
     """The first metric of perfect logits is 1, and less when they are dealt to other rows; weight 0 hides a row."""
     task, batch = tiny.task(name), tiny.batch(name, 5)
     perfect = PERFECT[name](batch, task.n_outputs(tiny.examples(name)[1]))
-    first = next(iter(task.metrics(perfect, batch)))
-    assert task.metrics(perfect, batch)[first] == 1.0
-    shuffled = perfect[np.random.default_rng(1).permutation(len(perfect))]
-    worse = task.metrics(shuffled, batch)
+    order = np.random.default_rng(1).permutation(len(batch["weight"]))
+    shuffled = tf.nest.map_structure(lambda values: values[order], perfect)
+
+    def measured(logits, batch):
+        outcome = tf.nest.map_structure(np.asarray, task.outcome(logits, batch))
+        return task.metrics(outcome, {key: value for key, value in batch.items() if value.ndim == 1})
+
+    first = next(iter(measured(perfect, batch)))
+    assert measured(perfect, batch)[first] == 1.0
+    worse = measured(shuffled, batch)
     assert worse[first] < 1.0 and all(isinstance(value, float) and np.isfinite(value) for value in worse.values())
-    wrong = (shuffled != perfect).any(axis=-1)
-    hidden = {**batch, "weight": np.where(wrong, 0.0, 1.0).astype(np.float32)}
-    assert task.metrics(shuffled, hidden)[first] == 1.0
+    differ = [
+        (a != b).reshape(len(a), -1).any(axis=1)
+        for a, b in zip(*map(tf.nest.flatten, (shuffled, perfect)), strict=True)
+    ]
+    hidden = {**batch, "weight": np.where(np.any(differ, axis=0), 0.0, 1.0).astype(np.float32)}
+    assert measured(shuffled, hidden)[first] == 1.0
 
 
 def check_labels(name: str) -> None:
     """What is encoded and answered with certainty is what the example said."""
     task, (examples, labels) = tiny.task(name), tiny.examples(name)
     perfect = PERFECT[name](tiny.batch(name, 5), task.n_outputs(labels))
-    field, answer = ANSWER[name]
-    answered = task.answer(tf.constant(perfect), labels)[answer].numpy()
-    assert [value.decode() for value in answered] == examples.column(field).to_pylist()
+    answered = task.answer(tf.nest.map_structure(tf.constant, perfect), labels)[ANSWER[name]].numpy().tolist()
+    wanted = examples.column("label").to_pylist()
+    lists = [[value.decode() for value in row if value] if isinstance(row, list) else row.decode() for row in answered]
+    assert lists == wanted

@@ -26,7 +26,7 @@ from models.build import vocabulary_of
 from models.families import FAMILIES
 from models.families.base import Family
 from models.tasks import TASKS
-from models.tasks.base import Task
+from models.tasks.base import Places, Task
 
 MAX_TOKENS = 16
 WIDTH = 64  # bytes of a word; families that read them may want fewer
@@ -48,6 +48,17 @@ SIZES = {
     "albert": {"layers": 2, "width": 8, "heads": 2, "embedding": 4},
     "gpt2": {"layers": 1, "width": 8, "heads": 2},
     "t5": {"layers": 1, "width": 8, "heads": 2},
+}
+
+
+TAG_OF = {"film": "B-THING", "plot": "B-THING", "not": "B-NOT", "bad": "I-NOT"}
+# What the examples' texts are answered with, and the labels of the model, by task.
+ANSWERS = {
+    "classification": (lambda texts: ["yes", "no"] * (len(texts) // 2), ["no", "yes"]),
+    "tagging": (
+        lambda texts: [[TAG_OF.get(word, "O") for word in text.split()] for text in texts],
+        ["B-NOT", "B-THING", "I-NOT", "O"],
+    ),
 }
 
 
@@ -122,16 +133,16 @@ def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[
     columns = {TEXT: pa.array(texts)}
     if pairs:
         columns[TEXT_PAIR] = pa.array(texts[2:] + texts[:2])
-    answers = {"classification": {LABEL: pa.array(["yes", "no", "yes", "no", "yes", "no", "yes", "no"])}}
-    return pa.record_batch({**columns, **answers[task_name]}), ["no", "yes"]
+    answer, labels = ANSWERS[task_name]
+    return pa.record_batch({**columns, **({LABEL: pa.array(answer(texts))} if labels else {})}), labels
 
 
 def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False) -> dict[str, np.ndarray]:
     """The eight examples as a batch of `length` tokens a row; `empty` takes all tokens from the last one."""
     rows, labels = examples(task_name, pairs)
-    made = {
-        name: column.to_numpy(zero_copy_only=False) for name, column in task(task_name).encode(rows, labels).items()
-    }
+    kind = task(task_name)
+    places = {text: Places(*WORDS.encode_with_offsets(rows.column(text).to_pylist())[1:]) for text in kind.aligned}
+    made = {name: _padded(column, length) for name, column in kind.encode(rows, labels, places).items()}
     made[WEIGHT] = np.ones(len(rows), np.float32)
     names = (TEXT, IDS, LENGTH, WORD_BYTES), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
     for text, ids, count, words in names[: 1 + pairs]:
@@ -145,6 +156,17 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
         for row, (start, n) in enumerate(zip(splits[:-1], made[count], strict=True)):
             made[ids][row, :n] = flat[start : start + n]
     return made
+
+
+def _padded(column, length: int) -> np.ndarray:
+    """A column of the token record as the store gathers it."""
+    if not isinstance(column, tuple):
+        return column.to_numpy(zero_copy_only=False)
+    values, splits = column
+    rows = np.full([len(splits) - 1, length], -1, np.int32)
+    for row, start, end in zip(rows, splits, splits[1:], strict=False):
+        row[: end - start] = values[start:end]
+    return rows
 
 
 def padded(batch: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:

@@ -163,8 +163,8 @@ def test_the_penalised_loss_is_logistic_regressions(classes):
 def fitted(family, train, labels, vocabulary, epochs=0, batch_rows=1024) -> keras.Model:
     """Trained as the family recommends, in a plain loop."""
     adapted = adapt(family, batches(train), vocabulary, 512)
-    task, outputs = Classification(), int(labels.max()) + 1
-    model = build_model(family, task, vocabulary, 512, outputs, False, adapted)
+    task, names = Classification(), [str(n) for n in range(int(labels.max()) + 1)]
+    model = build_model(family, task, vocabulary, 512, names, False, adapted)
     plan = family.recommended["optimizer"]
     steps = epochs * -(-len(train) // batch_rows)
     rate = keras.optimizers.schedules.CosineDecay(plan["learning_rate"], max(steps, 1))

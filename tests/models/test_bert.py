@@ -37,7 +37,7 @@ def preset(tmp_path_factory):
 def test_layers_and_pooling_are_those_of_kerashubs_own_model(preset):
     """We call its layers one by one; its functional model calls them its own way."""
     batch = tiny.batch("classification", 5)
-    model = build_model(Bert(preset=str(preset)), Classification(), tiny.VOCABULARY, 16, 2, False)
+    model = build_model(Bert(preset=str(preset)), Classification(), tiny.VOCABULARY, 16, ["no", "yes"], False)
     packed = model.pack(batch)
     encoded = model.encoder(packed)
     inputs = {"token_ids": packed["ids"], "segment_ids": packed["segment_ids"], "padding_mask": packed["mask"]}
@@ -137,7 +137,14 @@ def test_a_preset_too_small_for_tokenizer_or_texts_is_refused(preset):
 def test_lora_trains_additions_to_queries_and_values_only(preset):
     keras.utils.set_random_seed(0)
     plain, lora = (
-        build_model(Bert(preset=str(preset), dropout=0.0, lora=rank), Classification(), tiny.VOCABULARY, 16, 2, False)
+        build_model(
+            Bert(preset=str(preset), dropout=0.0, lora=rank),
+            Classification(),
+            tiny.VOCABULARY,
+            16,
+            ["no", "yes"],
+            False,
+        )
         for rank in (None, 2)
     )
     names = {weight.path.split("/")[-1] for weight in lora.encoder.trainable_weights}
@@ -169,7 +176,7 @@ def test_lora_finds_the_queries_and_values_of_every_backbone(name, tmp_path):
     sizes |= {"vocabulary_size": 13, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "intermediate_dim": 8}
     kind(**sizes).save_to_preset(str(tmp_path))
     family = FAMILIES[name](preset=str(tmp_path), lora=2)
-    encoder = build_model(family, Classification(), tiny.VOCABULARY, 16, 2, False).encoder
+    encoder = build_model(family, Classification(), tiny.VOCABULARY, 16, ["no", "yes"], False).encoder
     trained = [weight.path.split("/")[-1] for weight in encoder.trainable_weights]
     assert trained.count("lora_kernel_a") == trained.count("lora_kernel_b") == 2 * 2
     assert set(trained) <= {"lora_kernel_a", "lora_kernel_b", "bias"}

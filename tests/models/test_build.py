@@ -14,7 +14,7 @@ from tests.contracts import tiny
 
 
 def build(name: str, max_tokens: int = 16, pairs: bool = False, vocabulary: Vocabulary = tiny.VOCABULARY):
-    return build_model(tiny.family(name), Classification(), vocabulary, max_tokens, 2, pairs)
+    return build_model(tiny.family(name), Classification(), vocabulary, max_tokens, ["no", "yes"], pairs)
 
 
 def test_a_model_is_built_with_all_its_variables():
@@ -57,13 +57,13 @@ class NextToken(Classification):
 
     needs = frozenset({"causal"})
 
-    def unpack(self, encoded):
+    def unpack(self, encoded, packed, batch):
         return encoded.sequence
 
 
 @pytest.mark.parametrize("name", tiny.offering("causal"))
 def test_a_task_that_needs_causal_gets_the_decoder_and_its_scores_of_the_vocabulary(name):
-    model = build_model(tiny.family(name), NextToken(), tiny.VOCABULARY, 16, 0, False)
+    model = build_model(tiny.family(name), NextToken(), tiny.VOCABULARY, 16, (), False)
     ids = np.array([[5, 6, 7, 8]], np.int32)
     logits = model({"ids": ids, "length": np.array([4], np.int32)})
     assert logits.shape == (1, 4, tiny.VOCABULARY.size)
@@ -72,7 +72,7 @@ def test_a_task_that_needs_causal_gets_the_decoder_and_its_scores_of_the_vocabul
 
 def test_reading_backwards_is_refused_where_the_next_token_is_predicted():
     with pytest.raises(ConfigError, match="trainer.family.bidirectional: got true .* wanted false"):
-        build_model(tiny.family("lstm", bidirectional=True), NextToken(), tiny.VOCABULARY, 16, 0, False)
+        build_model(tiny.family("lstm", bidirectional=True), NextToken(), tiny.VOCABULARY, 16, (), False)
 
 
 def test_checking_a_config_loads_no_tensorflow():

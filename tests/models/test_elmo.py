@@ -134,9 +134,9 @@ def test_a_hub_module_travels_in_the_saved_model(module, tmp_path):
     tf1_module.write(folder)
     family, task = Elmo(hub=str(folder)), Classification()
     keras.utils.set_random_seed(3)
-    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False)
+    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], False)
     examples, labels = tiny.examples("classification")
-    export(model, family, task, tiny.WORDS, labels, tiny.MAX_TOKENS, False, tmp_path / "saved")
+    export(model, family, task, tiny.WORDS, labels, tiny.MAX_TOKENS, ["text"], tmp_path / "saved")
     tf.io.gfile.rmtree(str(folder))
     serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
     texts = tf.constant(examples.column("text").to_pylist())
@@ -146,8 +146,8 @@ def test_a_hub_module_travels_in_the_saved_model(module, tmp_path):
 
 def test_the_signature_embed_gives_every_layer(published, tmp_path):
     family, task = Elmo(weights=str(published)), Classification()
-    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False)
-    export(model, family, task, tiny.WORDS, ["no", "yes"], tiny.MAX_TOKENS, False, tmp_path)
+    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], False)
+    export(model, family, task, tiny.WORDS, ["no", "yes"], tiny.MAX_TOKENS, ["text"], tmp_path)
     embed = tf.saved_model.load(str(tmp_path)).signatures["embed"]
     found = embed(text=tf.constant(["niño good", "bad"]))
     assert found["layers"].shape == (2, 3, 2, 8) and not np.any(found["layers"][1, :, 1])

@@ -27,7 +27,7 @@ LEVEL_OF = ("embedding", *3 * ["lower"], *3 * ["upper"], *2 * ["head"])  # of th
 
 
 def build(family=FAMILY) -> keras.Model:
-    return build_model(family, Classification(), Vocabulary(10), 30, 2, False)
+    return build_model(family, Classification(), Vocabulary(10), 30, ["no", "yes"], False)
 
 
 def run(stores, directory, build=build, task=None, callbacks=(), **changes):  # noqa: F811
@@ -106,10 +106,10 @@ def test_mistakes_are_said_before_training(stores, tmp_path):  # noqa: F811
         run(stores, tmp_path, fine_tuning=FineTuning(frozen=4))
     tied = Lstm(width=4, embedding=4, tied_embeddings=True)
     with pytest.raises(ConfigError, match="got all layers frozen, wanted some to train"):
-        FineTuning(frozen="all").trained(build_model(tied, NextToken(), Vocabulary(10), 30, 2, False))
+        FineTuning(frozen="all").trained(build_model(tied, NextToken(), Vocabulary(10), 30, ["no", "yes"], False))
     batch = {"ids": np.array([[1, 2]]), "mask": np.array([[True, True]])}
     adapted = BagOfWords().adapt([batch], Vocabulary(10))
-    flat = build_model(BagOfWords(), Classification(), Vocabulary(10), 30, 2, False, adapted)
+    flat = build_model(BagOfWords(), Classification(), Vocabulary(10), 30, ["no", "yes"], False, adapted)
     with pytest.raises(ConfigError, match="a family without layers"):
         FineTuning(frozen="all").trained(flat)
 

@@ -55,7 +55,7 @@ class Crash(keras.callbacks.Callback):
 
 def run(family, directory, callbacks=(), pairs=False, **changes):
     options = {"epochs": 2, "batch_tokens": 16, "buckets": 2, "max_tokens": tiny.MAX_TOKENS, "checkpoint_seconds": 0}
-    arguments = family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, 2, pairs
+    arguments = family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], pairs
     stores = store(directory / "train", pairs=pairs), store(directory / "valid", TEXTS[2:], pairs)
     return train(
         partial(build_model, *arguments),
@@ -71,7 +71,7 @@ def run(family, directory, callbacks=(), pairs=False, **changes):
 def cached(family, directory, **changes) -> dict:
     """A batch of all rows, as training would be given it."""
     rows, training = store(directory), Training(max_tokens=tiny.MAX_TOKENS, **changes)
-    model = build_model(family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False)
+    model = build_model(family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], False)
     cache_frozen(model, {"train": rows}, training, directory / "frozen")
     return rows.gather(np.arange(6), 6)
 

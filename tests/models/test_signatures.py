@@ -30,7 +30,16 @@ def save(directory: Path, name: str = "lstm", pairs: bool = False, model=None, t
     """The loaded model."""
     family = tiny.family(name, **params)
     model = model or contract.build(family, "classification", pairs)
-    export(model, family, Classification(), tokenizer, LABELS, tiny.MAX_TOKENS, pairs, directory)
+    export(
+        model,
+        family,
+        Classification(),
+        tokenizer,
+        LABELS,
+        tiny.MAX_TOKENS,
+        ["text", "text_pair"][: 1 + pairs],
+        directory,
+    )
     return tf.saved_model.load(str(directory))
 
 
@@ -118,7 +127,7 @@ def test_rows_are_padded_to_the_longest_of_the_batch_and_cut_to_max_tokens(tmp_p
 
     model = TextModel(no_packing, Width(), Raw().unpack, keras.layers.Identity())
     model({"ids": np.zeros([1, 1], np.int32), "length": np.ones(1, np.int32)})
-    export(model, tiny.family("lstm"), Raw(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
+    export(model, tiny.family("lstm"), Raw(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, ["text"], tmp_path)
     signatures = (loaded := tf.saved_model.load(str(tmp_path))).signatures
     assert set(signatures) == {"serving_default", "embed"}
     for signature, output in (("serving_default", "width"), ("embed", "pooled")):
@@ -133,10 +142,12 @@ def test_rows_are_padded_to_the_longest_of_the_batch_and_cut_to_max_tokens(tmp_p
 
 def test_each_weight_is_written_once_and_nothing_else(tmp_path):
     size, family = 20_000, Lstm(embedding=64, width=8, recurrent_dropout=0.1)
-    model = build_model(family, Classification(), Vocabulary(size, 0, 1, 2, 3, 4), tiny.MAX_TOKENS, 2, False)
+    model = build_model(
+        family, Classification(), Vocabulary(size, 0, 1, 2, 3, 4), tiny.MAX_TOKENS, ["no", "yes"], False
+    )
     model.optimizer = keras.optimizers.Adam()
     model.optimizer.build(model.trainable_variables)
-    export(model, family, Classification(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, False, tmp_path)
+    export(model, family, Classification(), tiny.WORDS, LABELS, tiny.MAX_TOKENS, ["text"], tmp_path)
     written = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     assert written <= 1.1 * 4 * model.count_params() + (1 << 20)
 

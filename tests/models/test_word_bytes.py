@@ -83,7 +83,7 @@ def test_the_store_and_the_saved_model_hold_the_same_bytes(rows, words, name, te
     batch = store.gather(np.arange(len(store)), MAX_TOKENS)
     assert batch[name].shape == (len(rows), MAX_TOKENS, WIDTH) and batch[name].dtype == np.uint8
 
-    export(Reads(name), Silent(), Raw(), words, ["x"], MAX_TOKENS, True, tmp_path / "model")
+    export(Reads(name), Silent(), Raw(), words, ["x"], MAX_TOKENS, ["text", "text_pair"], tmp_path / "model")
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     dealt = [row for number in range(2) for row in rows[number::2]]  # as make_examples deals them to two shards
     served = serve(**{field: tf.constant([row[field] for row in dealt]) for field in ("text", "text_pair")})["bytes"]

@@ -27,7 +27,9 @@ UNSEEN = ["good wonderful film", "él ñandú", "very good film plot wonderful",
 def build(family, n_outputs=2):
     keras.utils.set_random_seed(1)
     adapted = adapt(family, [tiny.batch("classification", 5)], tiny.VOCABULARY, tiny.MAX_TOKENS)
-    return build_model(family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, n_outputs, False, adapted)
+    return build_model(
+        family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, list(map(str, range(n_outputs))), False, adapted
+    )
 
 
 def batch(texts: list[str]) -> dict[str, np.ndarray]:
@@ -151,16 +153,16 @@ def test_words_of_a_bin_file_and_unseen_ones_have_the_files_vectors(file, tmp_pa
         def answer(self, logits, labels):
             return {"sequence": logits}
 
-        def unpack(self, encoded):
+        def unpack(self, encoded, packed, batch):
             return encoded.sequence
 
-        def head(self, family, n_outputs):
+        def head(self, family, n_outputs, labels):
             return keras.layers.Identity()
 
     family = FAMILIES["fasttext"](vectors=path, frozen=True, word_ngrams=1)
     adapted = adapt(family, [], tiny.VOCABULARY, tiny.MAX_TOKENS)
-    model = build_model(family, Vectors(), tiny.VOCABULARY, tiny.MAX_TOKENS, 2, False, adapted)
-    export(model, family, Vectors(), tiny.WORDS, ["a", "b"], tiny.MAX_TOKENS, False, tmp_path / "model")
+    model = build_model(family, Vectors(), tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], False, adapted)
+    export(model, family, Vectors(), tiny.WORDS, ["a", "b"], tiny.MAX_TOKENS, ["text"], tmp_path / "model")
     serve = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     answers = serve(text=tf.constant([" ".join(words), "x"]))["sequence"]
     np.testing.assert_allclose(answers[0], expected, atol=1e-6)

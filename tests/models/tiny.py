@@ -17,6 +17,9 @@ class Yes:
     def loss(self, logits, batch):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(batch["class"], logits)
 
+    def outcome(self, logits, batch):
+        return logits
+
     def metrics(self, logits, batch):
         return {"accuracy": float(np.mean(logits.argmax(axis=1) == batch["class"]))}
 

@@ -178,7 +178,7 @@ class Texts:
     def __len__(self):
         return len(self.texts)
 
-    def gather(self, rows, length):
+    def gather(self, rows, length, tight=False):
         filler = rows < 0
         rows = np.where(filler, rows[np.argmin(filler)], rows)
         ids = np.zeros([len(rows), length], np.int32)

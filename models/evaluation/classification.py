@@ -1,76 +1,21 @@
-"""What a task's answers mean: to a user, who sees predictions, and to the evaluator, who holds them against the truth.
-
-Keras-free: it reads what an exported model answered.
-"""
+"""Answers to classification, one label a row, held against the truth."""
 
 import json
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from data.errors import StageError
-from data.schema import KEY, LABEL, TEXT, TEXT_PAIR, WEIGHT
+from data.schema import KEY, LABEL, TEXT, TEXT_PAIR
 from models import metrics
+from models.evaluation.base import Judgement, interval, starts_of, weights_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from matplotlib.figure import Figure
 
-TEXT_START = 200  # characters of a text in tables of predictions
 NO_LABEL = "(no label)"
-Interval = dict[str, float]  # value, low, high
-
-
-class Judgement(ABC):
-    """A model's answers beside the truth, for the rows of a split.
-
-    answers: what the signature gave, arrays [N, ...]; examples: the rows; labels: the model's.
-    train: the training split's columns `truth`, all that the baseline may know.
-    """
-
-    higher: ClassVar[tuple[str, ...]]  # metrics that are better when higher, the first one first
-    lower: ClassVar[tuple[str, ...]]  # and those that are better when lower
-    texts: ClassVar[tuple[str, ...]]  # columns with what the model read, where the examples have them
-    truth: ClassVar[tuple[str, ...]]  # columns with what it should have answered
-
-    loss: np.ndarray  # <float64>[N] how wrong each answer is
-
-    @abstractmethod
-    def __init__(
-        self, answers: Mapping[str, np.ndarray], examples: "pa.Table", train: "pa.Table", labels: Sequence[str]
-    ): ...
-
-    @staticmethod
-    @abstractmethod
-    def predictions(answers: Mapping[str, np.ndarray], labels: Sequence[str]) -> list[dict[str, Any]]:
-        """What `predict` writes for each row."""
-
-    @abstractmethod
-    def measure(self, resamples: int, seed: int, rows: np.ndarray | None = None) -> dict[str, Interval]:
-        """Every metric with its 95 % interval, over all rows or those of an index <int>[n]."""
-
-    @abstractmethod
-    def baseline(self) -> tuple[dict[str, float], str]:
-        """The same metrics for an answer that reads no text, and a sentence that says what it answers."""
-
-    @abstractmethod
-    def table(self) -> "pa.Table":
-        """One row an example: key, start of the text, truth, answer and loss."""
-
-    @abstractmethod
-    def details(self, resamples: int, seed: int) -> dict[str, Any]:
-        """What else the task tells, for metrics.json."""
-
-    @abstractmethod
-    def figures(self) -> "dict[str, Figure]":
-        """Pictures by file name."""
-
-    @abstractmethod
-    def remarks(self) -> list[str]:
-        """What is wrong with the truth itself, in sentences."""
 
 
 class ClassificationJudgement(Judgement):
@@ -82,6 +27,7 @@ class ClassificationJudgement(Judgement):
     lower: ClassVar[tuple[str, ...]] = ("log_loss", "ece")
     texts: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR)
     truth: ClassVar[tuple[str, ...]] = (LABEL,)
+    slices: ClassVar[tuple[str, ...]] = (LABEL,)
 
     def __init__(self, answers, examples, train, labels):
         self.examples, self.train, self.known = examples, train, list(labels)
@@ -90,8 +36,7 @@ class ClassificationJudgement(Judgement):
         self.classes = _indexes(self.actual, self.labels)
         self.answered = _indexes(answers["label"], self.known)
         self.scores = self._widened(_with_winner(answers["scores"], self.answered))
-        weighted = WEIGHT in examples.column_names
-        self.weights = examples.column(WEIGHT).to_numpy() if weighted else np.ones(len(self.classes))
+        self.weights = weights_of(examples)
         right = self.scores[np.arange(len(self.classes)), self.classes]
         self.loss = -np.log(np.maximum(right, np.finfo(np.float64).eps))
 
@@ -105,7 +50,7 @@ class ClassificationJudgement(Judgement):
         rows = np.arange(len(self.classes)) if rows is None else rows
         arguments = self.classes[rows], self.scores[rows], self.weights[rows]
         found = metrics.bootstrap(self._metrics(), *arguments, resamples, seed)
-        return {name: _interval(*values) for name, values in found.items() if np.isfinite(values).all()}
+        return {name: interval(*values) for name, values in found.items() if np.isfinite(values).all()}
 
     def _metrics(self) -> dict[str, metrics.Metric]:
         known = len(self.known)
@@ -137,12 +82,8 @@ class ClassificationJudgement(Judgement):
 
     def table(self):
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        columns = {KEY: self.examples.column(KEY)}
-        for name in self.texts:
-            if name in self.examples.column_names:
-                columns[name] = pc.utf8_slice_codeunits(self.examples.column(name), 0, TEXT_START)
+        columns = {KEY: self.examples.column(KEY), **starts_of(self.examples, self.texts)}
         columns[LABEL] = self.examples.column(LABEL)
         columns["predicted"] = pa.array([self.known[i] for i in self.answered], pa.string())
         columns["scores"] = pa.array(list(self.scores[:, : len(self.known)].astype(np.float32)), pa.list_(pa.float32()))
@@ -154,7 +95,7 @@ class ClassificationJudgement(Judgement):
         found = metrics.bootstrap(each, self.classes, self.scores, self.weights, resamples, seed)
         rows = np.bincount(self.classes, minlength=len(self.labels)).tolist()
         by_label = {
-            label: {name: _interval(*(v[i] for v in values)) for name, values in found.items()} | {"rows": rows[i]}
+            label: {name: interval(*(v[i] for v in values)) for name, values in found.items()} | {"rows": rows[i]}
             for i, label in enumerate(self.labels)
         }
         return {
@@ -209,9 +150,6 @@ class ClassificationJudgement(Judgement):
         ]
 
 
-JUDGES: dict[str, type[Judgement]] = {"classification": ClassificationJudgement}
-
-
 def _labels_of(examples: "pa.Table") -> list[str]:
     return [label if label is not None else NO_LABEL for label in examples.column(LABEL).to_pylist()]
 
@@ -233,7 +171,3 @@ def _with_winner(scores: np.ndarray, answered: np.ndarray) -> np.ndarray:
         raise StageError("evaluator: the model answers a label that does not have its highest score; export it again")
     scores[rows, answered[rows]] = np.nextafter(best, 2.0)
     return scores
-
-
-def _interval(value: float, low: float, high: float) -> Interval:
-    return {"value": float(value), "low": float(low), "high": float(high)}

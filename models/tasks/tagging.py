@@ -1,0 +1,207 @@
+"""Tagging: a label for each word of a text (named entities, parts of speech)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from data import tags as schemes
+from data.errors import DataError
+from data.schema import IDS, LABEL, TAGS, TEXT, WEIGHT
+from models.tasks.base import Task
+
+TOKENS = "tokens"
+PREFIXED = ("B", "I", "E", "S", "L", "U")
+
+
+class Tagging(Task):
+    """A tag for each token of the tokenizer; a word has that of its first, and spans of BIO tags are entities.
+
+    Tags of IOB1, BIO and BIOES (BILOU) come in, BIO is what is learned and answered; other tags, such as parts of
+    speech, stay as they are.
+    """
+
+    decoder: Literal["crf", "softmax"] = Field(
+        "crf", description="linear-chain CRF over the tags (Lample et al. 2016), or each token by itself"
+    )
+    constrained: bool = Field(
+        True, description="answer only tags that may follow one another: no I-X but after B-X, I-X"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="on the tokens' vectors")
+
+    needs: ClassVar[frozenset[str]] = frozenset({"sequence"})
+    required: ClassVar[tuple[str, ...]] = (TOKENS, LABEL)
+    optional: ClassVar[tuple[str, ...]] = (WEIGHT,)
+    kinds: ClassVar = {TOKENS: "tokens", LABEL: "tags"}
+    aligned: ClassVar[tuple[str, ...]] = (TEXT,)
+
+    @classmethod
+    def complete(cls, columns):
+        """The tokens as a text, one space between them, and their tags in BIO."""
+        import pyarrow as pa
+
+        columns = dict(columns)
+        tokens, tags = columns.pop(TOKENS).to_pylist(), columns[LABEL].to_pylist()
+        texts = [None if row is None else " ".join(word or "" for word in row) for row in tokens]
+        columns[LABEL] = pa.array([row and _bio(row) for row in tags], pa.list_(pa.string()))
+        different = [len(words or ()) != len(row or ()) for words, row in zip(tokens, tags, strict=True)]
+        return {TEXT: pa.array(texts, pa.string()), **columns}, [
+            (pa.array(different, pa.bool_()), "label: not one a token")
+        ]
+
+    def encode(self, examples, labels, places):
+        """tags <int32>, one a token: the word's at its first token, its inside at the others."""
+        index = {label: n for n, label in enumerate(labels)}
+        inside = np.array(
+            [index.get(f"I-{label[2:]}", n) if _is_bio(label) else n for n, label in enumerate(labels)] + [-1]
+        )
+        splits, starts, _ = places[TEXT]
+        tags = np.full(len(starts), -1, np.int32)
+        rows = zip(
+            examples.column(TEXT).to_pylist(), examples.column(LABEL).to_pylist(), splits, splits[1:], strict=False
+        )
+        for text, row, start, end in rows:
+            word = words_of(text, starts[start:end])
+            own = np.array([index.get(tag, -1) for tag in row], np.int32)[word]
+            first = np.diff(word, prepend=-1) > 0
+            tags[start:end] = np.where(first, own, inside[own])
+        return {TAGS: (tags, splits)}
+
+    def n_outputs(self, labels):
+        """Raises DataError when there is nothing to choose between."""
+        if len(labels) < 2:
+            raise DataError(
+                f"field 'label': got {len(labels)} tag(s) in the training split ({', '.join(labels) or 'none'}), "
+                f"wanted at least 2; check `fields.label` and the input files"
+            )
+        return len(labels)
+
+    def unpack(self, encoded, packed, batch):
+        """The vectors of the text's tokens <float>[B, L, width], and which there are <bool>[B, L]."""
+        from models.packing import tokens_of
+
+        return tokens_of(encoded.sequence, packed, 0, _width(batch[IDS]))
+
+    def head(self, family, n_outputs, labels):
+        from models.tag_head import TagHead
+
+        allowed = schemes.allowed(labels) if self.constrained else None
+        return TagHead(n_outputs, self.decoder == "crf", self.dropout, allowed)
+
+    def loss(self, logits, batch):
+        """Mean over a row's tokens <float32>[B] of the negative log-likelihood of its tags. A CRF counts no row in
+        which a token has none of the labels."""
+        import tensorflow as tf
+
+        from models.crf import log_likelihood
+        from models.tag_head import chain_of
+
+        scores, length = logits["scores"], logits["length"]
+        known, inside = batch[TAGS] >= 0, tf.sequence_mask(length, tf.shape(scores)[1])
+        tags, tokens = tf.maximum(batch[TAGS], 0), tf.cast(tf.maximum(length, 1), tf.float32)
+        if self.decoder == "crf":
+            whole = tf.reduce_all(known | ~inside, axis=1)
+            return -log_likelihood(scores, tags, length, chain_of(logits)) / tokens * tf.cast(whole, tf.float32)
+        each = tf.nn.sparse_softmax_cross_entropy_with_logits(tags, scores)
+        return tf.reduce_sum(tf.where(known & inside, each, 0.0), axis=1) / tokens
+
+    def outcome(self, logits, batch):
+        """tags and truth <int32>[B, L], length <int32>[B]."""
+        return {"tags": logits["tags"], "truth": batch[TAGS], "length": logits["length"]}
+
+    def answer(self, logits, labels):
+        """tag <string>[N, T], score <float32>[N, T], its probability, and length <int32>[N]; "" behind it."""
+        import tensorflow as tf
+
+        from models.tag_head import marginals
+
+        inside = tf.sequence_mask(logits["length"], tf.shape(logits["tags"])[1])
+        score = tf.gather(marginals(logits, self.decoder == "crf"), logits["tags"], batch_dims=2)
+        tags = tf.gather(tf.constant(list(labels)), logits["tags"])
+        return {
+            "tag": tf.where(inside, tags, ""),
+            "score": tf.where(inside, score, 0.0),
+            "length": logits["length"],
+        }
+
+    def signatures(self, served):
+        """`serving_default`: the entities of each text; `tags`: the tag of each token. For tags without spans both are
+        the tokens'."""
+        entities = any(map(_is_bio, served.labels))
+        tags = served.function(partial(self._tags, served), served.inputs)
+        default = served.function(partial(self._entities, served), served.inputs) if entities else tags
+        return {"serving_default": default, "tags": tags}
+
+    def _tags(self, served, text):
+        """`answer`, and start and end <int32>[N, T], code points of the text as it was sent (end exclusive), -1 behind
+        a row's length."""
+        import tensorflow as tf
+
+        ids, starts, ends = served.tokenizer.graph_with_offsets(text)
+        logits = served.model(served.batch([text], [ids]), training=False)
+        found = self.answer(served.rows(logits, text), served.labels)
+        shape = tf.shape(found["tag"])
+        inside = tf.sequence_mask(found["length"], shape[1])
+        start, end = (tf.where(inside, each[:, : shape[1]].to_tensor(-1, shape=shape), -1) for each in (starts, ends))
+        return {**found, "start": start, "end": end}
+
+    def _entities(self, served, text):
+        """label <string>[N, E], score <float32>[N, E], the mean of its tokens', start and end <int32>[N, E], code
+        points of the text as it was sent (end exclusive), and length <int32>[N], how many entities a text has."""
+        import tensorflow as tf
+
+        found = self._tags(served, text)
+        tag, inside = found["tag"], found["tag"] != ""
+        entity, kind = inside & (tag != schemes.OUTSIDE), tf.strings.regex_replace(tag, "^[BI]-", "")
+        before = tf.pad(kind, [[0, 0], [1, 0]])[:, : tf.shape(kind)[1]]
+        follows = tf.pad(entity, [[0, 0], [1, 0]])[:, : tf.shape(kind)[1]] & (kind == before)
+        first = entity & ~(tf.strings.regex_full_match(tag, "I-.*") & follows)
+        of = tf.ragged.boolean_mask(tf.cumsum(tf.cast(first, tf.int32), axis=1) - 1, entity)  # which of its row's
+        counts = tf.reduce_sum(tf.cast(first, tf.int32), axis=1)
+        offset = tf.gather(tf.cumsum(counts, exclusive=True), of.value_rowids())
+        segment, total = of.flat_values + offset, tf.reduce_sum(counts)
+
+        def per_entity(values, reduce):
+            return tf.RaggedTensor.from_row_lengths(reduce(tf.boolean_mask(values, entity), segment, total), counts)
+
+        label = tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts)
+        return {
+            "label": label.to_tensor(""),
+            "score": per_entity(found["score"], tf.math.unsorted_segment_mean).to_tensor(0.0),
+            "start": per_entity(found["start"], tf.math.unsorted_segment_min).to_tensor(-1),
+            "end": per_entity(found["end"], tf.math.unsorted_segment_max).to_tensor(-1),
+            "length": counts,
+        }
+
+    def metrics(self, outcome, batch):
+        """accuracy of tags and f1 of tokens that are not outside, by token of the tokenizer; the evaluator counts words
+        and whole spans. The loss beside them is a token's."""
+        inside = np.arange(outcome["tags"].shape[1]) < outcome["length"][:, None]
+        inside &= (outcome["truth"] >= 0) & (batch[WEIGHT] > 0)[:, None]
+        right = (outcome["tags"] == outcome["truth"])[inside]
+        return {"accuracy": float(right.mean()) if right.size else 0.0}
+
+
+def words_of(text: str, starts: np.ndarray) -> np.ndarray:
+    """Which word <int64>[tokens] each token belongs to that starts at these code points; words have a space between."""
+    begins = np.cumsum([0, *(len(word) + 1 for word in text.split(" "))])[:-1]
+    return np.searchsorted(begins, starts, side="right") - 1
+
+
+def _bio(row: Sequence[str | None]) -> list[str]:
+    """The tags in BIO, where they tell of spans."""
+    tags = [tag or "" for tag in row]
+    spans = all(tag == schemes.OUTSIDE or (tag[:1] in PREFIXED and tag[1:2] == "-" and tag[2:]) for tag in tags)
+    return schemes.to_bio(tags, "bio" if spans else "plain")
+
+
+def _is_bio(label: str) -> bool:
+    return label[:2] in ("B-", "I-")
+
+
+def _width(ids):
+    import tensorflow as tf
+
+    return ids.shape[1] or tf.shape(ids)[1]
