@@ -21,7 +21,7 @@ class TaggingJudgement(Summed):
     such as parts of speech, are measured by accuracy alone.
     """
 
-    higher: ClassVar[tuple[str, ...]] = ("f1", "precision", "recall", "accuracy")
+    higher: ClassVar[tuple[str, ...]] = ("span_f1", "precision", "recall", "accuracy")
     lower: ClassVar[tuple[str, ...]] = ()
     texts: ClassVar[tuple[str, ...]] = (TEXT,)
     truth: ClassVar[tuple[str, ...]] = (TEXT, LABEL)
@@ -42,15 +42,14 @@ class TaggingJudgement(Summed):
 
     @staticmethod
     def predictions(answers, labels):
-        kind = "entities" if "label" in answers else "tokens"
-        return [{kind: found} for found in _found(answers)]
+        return [{"entities" if "type" in answers else "tokens": found} for found in _found(answers)]
 
     @staticmethod
     def of_sums(sums):
         right, answered, wanted, words, exact = np.moveaxis(sums, -1, 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return {
-                "f1": np.where(answered + wanted > 0, 2 * right / (answered + wanted), np.nan),
+                "span_f1": np.where(answered + wanted > 0, 2 * right / (answered + wanted), np.nan),
                 "precision": right / answered,
                 "recall": right / wanted,
                 "accuracy": exact / words,
@@ -118,11 +117,10 @@ def _span_counts(truth: Sequence[str], answered: Sequence[str], kind: str) -> tu
 
 
 def _found(answers) -> list[list[dict[str, Any]]]:
-    """What was answered of each row: its entities, or tokens, {label, score, start, end}."""
-    labels = answers["label"] if "label" in answers else answers["tag"]
-    columns = labels, answers["score"].astype(float).round(6), answers["start"], answers["end"]
+    """What was answered of each row: entities {type, text, score, start, end}, or tokens {tag, score, start, end}."""
+    names = [name for name in ("type", "tag", "text", "score", "start", "end") if name in answers]
+    columns = [answers[name].astype(float).round(6) if name == "score" else answers[name] for name in names]
     rows = zip(*(column.tolist() for column in columns), answers["length"].tolist(), strict=True)
-    names = "label", "score", "start", "end"
     return [
         [dict(zip(names, each, strict=True)) for each in list(zip(*lists, strict=True))[:length]]
         for *lists, length in rows
@@ -138,7 +136,7 @@ def _tags_of_words(text: str, found: Iterable[dict[str, Any]], has_spans: bool) 
         if here is None:
             tags.append(OUTSIDE)
         else:
-            label = found[here]["label"]
-            tags.append(f"{'I' if here == last else 'B'}-{label}" if has_spans else label)
+            prefix = "I" if here == last else "B"
+            tags.append(f"{prefix}-{found[here]['type']}" if has_spans else found[here]["tag"])
         last, place = here, place + len(word) + 1
     return tags

@@ -12,7 +12,7 @@ from data.errors import DataError
 from data.schema import IDS, LABEL, TAGS, TEXT, WEIGHT
 from models.tasks.base import Task
 
-TOKENS = "tokens"
+TOKENS, WORD_TAGS = "tokens", "tags"
 PREFIXED = ("B", "I", "E", "S", "L", "U")
 
 
@@ -32,23 +32,23 @@ class Tagging(Task):
     dropout: float = Field(0.5, ge=0, lt=1, description="on the tokens' vectors")
 
     needs: ClassVar[frozenset[str]] = frozenset({"sequence"})
-    required: ClassVar[tuple[str, ...]] = (TOKENS, LABEL)
+    required: ClassVar[tuple[str, ...]] = (TOKENS, WORD_TAGS)
     optional: ClassVar[tuple[str, ...]] = (WEIGHT,)
-    kinds: ClassVar = {TOKENS: "tokens", LABEL: "tags"}
+    kinds: ClassVar = {TOKENS: "tokens", WORD_TAGS: "tags"}
     aligned: ClassVar[tuple[str, ...]] = (TEXT,)
 
     @classmethod
     def complete(cls, columns):
-        """The tokens as a text, one space between them, and their tags in BIO."""
+        """The tokens as a text, one space between them, and as its label their tags in BIO."""
         import pyarrow as pa
 
         columns = dict(columns)
-        tokens, tags = columns.pop(TOKENS).to_pylist(), columns[LABEL].to_pylist()
+        tokens, tags = columns.pop(TOKENS).to_pylist(), columns.pop(WORD_TAGS).to_pylist()
         texts = [None if row is None else " ".join(word or "" for word in row) for row in tokens]
         columns[LABEL] = pa.array([row and _bio(row) for row in tags], pa.list_(pa.string()))
         different = [len(words or ()) != len(row or ()) for words, row in zip(tokens, tags, strict=True)]
         return {TEXT: pa.array(texts, pa.string()), **columns}, [
-            (pa.array(different, pa.bool_()), "label: not one a token")
+            (pa.array(different, pa.bool_()), "tags: not one a token")
         ]
 
     def encode(self, examples, labels, places):
@@ -73,8 +73,8 @@ class Tagging(Task):
         """Raises DataError when there is nothing to choose between."""
         if len(labels) < 2:
             raise DataError(
-                f"field 'label': got {len(labels)} tag(s) in the training split ({', '.join(labels) or 'none'}), "
-                f"wanted at least 2; check `fields.label` and the input files"
+                f"field 'tags': got {len(labels)} tag(s) in the training split ({', '.join(labels) or 'none'}), "
+                f"wanted at least 2; check `fields.tags` and the input files"
             )
         return len(labels)
 
@@ -127,12 +127,11 @@ class Tagging(Task):
         }
 
     def signatures(self, served):
-        """`serving_default`: the entities of each text; `tags`: the tag of each token. For tags without spans both are
-        the tokens'."""
-        entities = any(map(_is_bio, served.labels))
-        tags = served.function(partial(self._tags, served), served.inputs)
-        default = served.function(partial(self._entities, served), served.inputs) if entities else tags
-        return {"serving_default": default, "tags": tags}
+        """`serving_default`: the entities of each text; `tags`: the tag of each token; `words`: the tag of each word.
+        For tags without spans the first is as the second."""
+        default = self._entities if any(map(_is_bio, served.labels)) else self._tags
+        asked = {"serving_default": default, "tags": self._tags, "words": self._words}
+        return {name: served.function(partial(ask, served), served.inputs) for name, ask in asked.items()}
 
     def _tags(self, served, text):
         """`answer`, and start and end <int32>[N, T], code points of the text as it was sent (end exclusive), -1 behind
@@ -147,9 +146,34 @@ class Tagging(Task):
         start, end = (tf.where(inside, each[:, : shape[1]].to_tensor(-1, shape=shape), -1) for each in (starts, ends))
         return {**found, "start": start, "end": end}
 
+    def _words(self, served, text):
+        """For texts whose words have a space between them, as those of a corpus: tag <string>[N, W] and score
+        <float32>[N, W] of the token that begins a word (outside and 0 where there is none, or max_tokens cuts it off),
+        and length <int32>[N], how many words a text has."""
+        import tensorflow as tf
+
+        asked, text = text, tf.pad(text, [[0, tf.maximum(1 - tf.size(text), 0)]])  # a search in no row is an error
+        found = self._tags(served, text)
+        words = tf.strings.split(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"), " ")
+        sizes = tf.strings.length(words.to_tensor(""), unit="UTF8_CHAR")
+        begin = tf.cumsum(sizes + 1, axis=1, exclusive=True)
+        starts = tf.where(found["start"] >= 0, found["start"], tf.int32.max)
+        token = tf.searchsorted(starts, begin, side="right") - 1
+        tag, score, end = (
+            tf.gather(found[name], tf.maximum(token, 0), batch_dims=1) for name in ("tag", "score", "end")
+        )
+        length = tf.cast(words.row_lengths(), tf.int32)
+        inside, has = tf.sequence_mask(length, tf.shape(begin)[1]), (token >= 0) & (begin < end)
+        answered = {
+            "tag": tf.where(inside, tf.where(has, tag, schemes.OUTSIDE), ""),
+            "score": tf.where(inside & has, score, 0.0),
+            "length": length,
+        }
+        return served.rows(answered, asked)
+
     def _entities(self, served, text):
-        """label <string>[N, E], score <float32>[N, E], the mean of its tokens', start and end <int32>[N, E], code
-        points of the text as it was sent (end exclusive), and length <int32>[N], how many entities a text has."""
+        """type and text <string>[N, E], score <float32>[N, E], the mean of its tokens', start and end <int32>[N, E],
+        code points of the text as it was sent (end exclusive), and length <int32>[N], how many entities it has."""
         import tensorflow as tf
 
         found = self._tags(served, text)
@@ -166,12 +190,16 @@ class Tagging(Task):
         def per_entity(values, reduce):
             return tf.RaggedTensor.from_row_lengths(reduce(tf.boolean_mask(values, entity), segment, total), counts)
 
-        label = tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts)
+        start = per_entity(found["start"], tf.math.unsorted_segment_min)
+        end = per_entity(found["end"], tf.math.unsorted_segment_max)
+        whole = tf.gather(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"), start.value_rowids())
+        parts = tf.strings.substr(whole, start.flat_values, end.flat_values - start.flat_values, unit="UTF8_CHAR")
         return {
-            "label": label.to_tensor(""),
+            "type": tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts).to_tensor(""),
+            "text": start.with_flat_values(parts).to_tensor(""),
             "score": per_entity(found["score"], tf.math.unsorted_segment_mean).to_tensor(0.0),
-            "start": per_entity(found["start"], tf.math.unsorted_segment_min).to_tensor(-1),
-            "end": per_entity(found["end"], tf.math.unsorted_segment_max).to_tensor(-1),
+            "start": start.to_tensor(-1),
+            "end": end.to_tensor(-1),
             "length": counts,
         }
 

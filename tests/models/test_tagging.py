@@ -23,15 +23,15 @@ def lists(*rows):
 
 
 def test_tokens_become_a_text_and_tags_bio():
-    columns = {"tokens": lists(["U.N.", "man"], ["x"], None), "label": lists(["I-ORG", "O"], ["S-PER"], ["O"])}
+    columns = {"tokens": lists(["U.N.", "man"], ["x"], None), "tags": lists(["I-ORG", "O"], ["S-PER"], ["O"])}
     found, ((mask, reason),) = Tagging.complete(columns)
     assert found["text"].to_pylist()[:2] == ["U.N. man", "x"] and "tokens" not in found
     assert found["label"].to_pylist()[:2] == [["B-ORG", "O"], ["B-PER"]]
-    assert mask.to_pylist() == [False, False, True] and reason == "label: not one a token"
+    assert mask.to_pylist() == [False, False, True] and reason == "tags: not one a token"
 
 
 def test_parts_of_speech_stay_as_they_are():
-    columns = {"tokens": lists(["a", "dog"]), "label": lists(["DET", "NOUN"])}
+    columns = {"tokens": lists(["a", "dog"]), "tags": lists(["DET", "NOUN"])}
     assert Tagging.complete(columns)[0]["label"].to_pylist() == [["DET", "NOUN"]]
 
 
@@ -105,10 +105,10 @@ def entities(*rows):
     """What a model answers: for each row (label, start, end) of its entities."""
     most = max(map(len, rows))
     filled = [[*row, *[("", -1, -1)] * (most - len(row))] for row in rows]
-    label, start, end = (np.array([[each[n] for each in row] for row in filled]) for n in range(3))
+    kind, start, end = (np.array([[each[n] for each in row] for row in filled]) for n in range(3))
     score = np.where(start >= 0, 0.5, 0.0)
     return {
-        "label": label.astype(object),
+        "type": kind.astype(object),
         "start": start,
         "end": end,
         "score": score,
@@ -133,8 +133,9 @@ def test_figures_are_those_of_seqeval():
     judgement = judged()
     assert judgement.answered[0] == ["B-PER", "I-PER", "O", "B-LOC", "O"]
     measured = judgement.measure(50, 0)
-    for name in ("f1", "precision", "recall"):
-        wanted = getattr(seqeval.metrics, f"{name}_score")(judgement.actual, judgement.answered)
+    for name in ("span_f1", "precision", "recall"):
+        score = getattr(seqeval.metrics, f"{name.removeprefix('span_')}_score")
+        wanted = score(judgement.actual, judgement.answered)
         assert measured[name]["value"] == pytest.approx(wanted)
         assert measured[name]["low"] <= wanted <= measured[name]["high"]
     assert measured["accuracy"]["value"] == pytest.approx(8 / 10)
@@ -154,7 +155,7 @@ def test_predictions_and_slices_are_by_entity():
     judgement = judged()
     assert judgement.predictions(ANSWERS, LABELS)[1] == {"entities": []}
     first = judgement.predictions(ANSWERS, LABELS)[0]["entities"][0]
-    assert first == {"label": "PER", "score": 0.5, "start": 0, "end": 9}
+    assert first == {"type": "PER", "score": 0.5, "start": 0, "end": 9}
     assert [(kind, rows.tolist()) for kind, rows in judgement.groups("entity_type")] == [
         ("LOC", [0, 2]), ("PER", [0]), ("(none)", [1])
     ]  # fmt: skip
@@ -188,7 +189,12 @@ def test_entities_have_the_places_of_the_text_that_was_sent(tmp_path):
     assert answer["length"].numpy().tolist() == [2, 0, 1, 2]
     assert answer["start"].numpy().tolist() == [[2, 11], [-1, -1], [75, -1], [0, 13]]
     assert answer["end"].numpy().tolist() == [[10, 15], [-1, -1], [79, -1], [7, 16]]
-    assert answer["label"].numpy()[0].tolist() == [b"X", b"X"]
+    assert answer["type"].numpy()[0].tolist() == [b"X", b"X"]
+    assert answer["text"].numpy()[0].tolist() == [b"good bad", b"good"]
+    words = task.signatures(served)["words"](tf.constant(["good bad  film", "", "film " * 15 + "good good"]))
+    assert words["length"].numpy().tolist() == [4, 1, 17]
+    assert words["tag"].numpy()[0, :5].tolist() == [b"B-X", b"I-X", b"O", b"O", b""]
+    assert words["tag"].numpy()[2, 14:].tolist() == [b"O", b"B-X", b"O"]
 
 
 def tiny_encoded(packed):
