@@ -1,0 +1,56 @@
+"""Tagging against floors: named entities of CoNLL-2003 (English) and CoNLL-2002 (Spanish), test split testa.
+
+python -m benchmarks.tasks_tagging FOLDER ROW     one row; FOLDER keeps what was made
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import CORPORA, load_json, print_table, run
+
+GLOVE = CORPORA / "glove_twitter_25d_12k" / "glove.twitter.27B.25d.top12k.txt"
+SCRATCH = {"name": "lstm", "width": 200, "embedding": 100, "characters": 30}
+EN = {"train": f"{CORPORA}/conll2003_en/eng.train", "test": f"{CORPORA}/conll2003_en/eng.testa"}
+ES = {"train": f"{CORPORA}/conll2002_es/esp.train", "test": f"{CORPORA}/conll2002_es/esp.testa"}
+FAMILIES = {  # row: input, column of the tags, family, least F1
+    "conll2003-scratch": (EN, "4", SCRATCH, 0.82),
+    "conll2003-glove": (EN, "4", {"name": "lstm", "width": 200, "characters": 30, "vectors": str(GLOVE)}, 0.87),
+    "conll2002-es": (ES, "3", SCRATCH, 0.68),
+}
+
+
+def tagged(folder: Path, row: str) -> list[tuple[str, ...]]:
+    given, tags, family, least = FAMILIES[row]
+    config = {
+        "name": row,
+        "task": "tagging",
+        "example_gen": {"input": given, "format": "conll", "fields": {"tokens": "1", "tags": tags}},
+        "trainer": {"family": family, "epochs": 8},
+    }
+    record = run(config, folder / "runs")
+    found, baseline = record["evaluation"]["metrics"], record["evaluation"]["baseline"]
+    seconds = sum(stage["seconds"] for stages in record["stages"].values() for stage in stages)
+    types = load_json(Path(record["stages"]["evaluator"][0]["artifact"]) / "metrics.json")["by_type"]
+    return [
+        ("", "span F1", "95 %", "each word's commonest tag", "wanted", "seconds"),
+        (row, *_figures(found["span_f1"]), f"{baseline['span_f1']:.4f}", f">= {least}", f"{seconds:.0f}"),
+        *((f"  {kind}", *_figures(each["span_f1"]), "", "", "") for kind, each in types.items()),
+    ]
+
+
+def _figures(metric: dict[str, Any]) -> tuple[str, str]:
+    return f"{metric['value']:.4f}", f"{metric['low']:.4f} to {metric['high']:.4f}"
+
+
+ROWS = {row: tagged for row in FAMILIES}
+
+
+def main() -> None:
+    folder, row = Path(sys.argv[1]), sys.argv[2]
+    folder.mkdir(parents=True, exist_ok=True)
+    print_table(row, ROWS[row](folder, row))
+
+
+if __name__ == "__main__":
+    main()
