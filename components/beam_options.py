@@ -39,7 +39,10 @@ def pipeline_options(options: Mapping[str, Any]) -> Any:
 
     options = {"runner": LOCAL, "save_main_session": False, **options}  # workers need modules, nothing of __main__
     if is_local(options):
-        options = {"direct_running_mode": "multi_threading", "direct_num_workers": os.cpu_count(), **options}
+        # A fifth of what it takes to start a pass goes into checking hints that are the same each time.
+        unchecked = {"no_pipeline_type_check": True}
+        threads = {"direct_running_mode": "multi_threading", "direct_num_workers": os.cpu_count()}
+        options = {**unchecked, **threads, **options}
         options["runner"] = "FnApiRunner"
     parser = _parser()
     flags, problems = [], []

@@ -1,5 +1,6 @@
 """Tests `components/beam.py` on the real local runner, and `components/beam_options.py` on Beam's own parser."""
 
+import gc
 import time
 
 import pytest
@@ -40,6 +41,10 @@ def run(tmp_path, blocks, work=square, args=(0,), progress=lambda done, total: N
     )
 
 
+def set_apart(block):
+    return [gc.get_freeze_count()]
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_every_block_is_merged_once_whatever_the_workers(tmp_path, workers):
     assert run(tmp_path, range(40), args=(7,), direct_num_workers=workers) == [(n, n * n + 7) for n in range(40)]
@@ -64,6 +69,14 @@ def test_what_a_worker_cannot_do_is_one_line_with_its_place(tmp_path, capfd):
     assert "test_beam.py:" in message and "\n" not in message
     assert not capfd.readouterr().err
     assert "in divide" in caught.value.__cause__.__notes__[0], "the traceback is kept for those who debug"
+
+
+def test_the_garbage_collector_leaves_alone_what_was_there_before_the_pass(tmp_path):
+    (during,) = run(tmp_path, [1], set_apart, ())
+    assert during > 10_000 and gc.get_freeze_count() == 0
+    with pytest.raises(StageError):
+        run(tmp_path, [0], divide, ())
+    assert gc.get_freeze_count() == 0
 
 
 def test_progress_is_told_up_to_the_end(tmp_path):
