@@ -76,7 +76,7 @@ def _transform_shard(
     lengths = _Lengths(np.zeros(max_tokens + 1, np.int64))
     encoder, spec = load_tokenizer(tokenizer), TASKS[task]()
     with epath.Path(path).open("rb") as file:
-        batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS)
+        batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, use_threads=False)
         write_shard(
             target, (_records(batch, encoder, spec, labels, max_tokens, word_bytes, lengths) for batch in batches)
         )

@@ -8,13 +8,15 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 from pydantic import Field, field_validator
 
 from data.errors import DataError
 from data.formats import files
 from data.formats.base import RECORD_BYTES, Batch, Block, Reject
 from data.formats.lines import UTF16, LineFormat, without_bom
-from data.formats.rows import from_values, rejected
+from data.formats.rows import from_arrow, from_values, rejected
 
 csv.field_size_limit(RECORD_BYTES)  # the module's own limit is 128 KiB, which a long text passes
 
@@ -57,12 +59,55 @@ class Csv(LineFormat):
     def parse(
         self, block: Block, first: int, lines: list[str], columns: tuple[str, ...], final: bool
     ) -> tuple[Batch, int]:
+        if batch := self._sound_rows(block, first, lines, columns):
+            return batch, len(lines)
         split = self._quoted_records if self.quoting else self._plain_records
         rows, starts, rejects, used = split(block, first, lines, final)
         places = [block.columns.index(name) for name in columns]
         values = [[row[place] for row in rows] for place in places]
         numbers = np.array(starts, np.int64) + first
         return from_values(block.path, columns, values, numbers, rejects, lambda i: self.delimiter.join(rows[i])), used
+
+    def _sound_rows(self, block: Block, first: int, lines: list[str], columns: tuple[str, ...]) -> Batch | None:
+        """The rows of lines that are a sound row each, by Arrow's parser: a fifth of the work. Else None, and the
+        others say what is wrong.
+
+        The parser forgives what the rules of quoting do not, so they are checked first; what else it takes
+        otherwise (blank lines, carriage returns, a mark at the start, text that is none) is left to the others.
+        """
+        text = "".join(lines)
+        text = text.replace("\r\n", "\n") if "\r" in text else text
+        if len(block.columns) < 2 or "\r" in text or "\n\n" in text or text.startswith(("\n", "\ufeff")):
+            return None
+        try:
+            data = text.encode() + (b"" if text.endswith("\n") else b"\n")
+        except UnicodeEncodeError:
+            return None
+        quotes = self.quoting and b'"' in data
+        if quotes and not _is_sound(data, self.delimiter):
+            return None
+        names = [str(place) for place in range(len(block.columns))]
+        wanted = [names[block.columns.index(column)] for column in columns]
+        try:
+            table = pa_csv.read_csv(
+                io.BytesIO(data),
+                read_options=pa_csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self.delimiter,
+                    quote_char='"' if quotes else False,
+                    newlines_in_values=quotes,
+                    ignore_empty_lines=False,
+                ),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), include_columns=wanted, check_utf8=False
+                ),
+            )
+        except pa.ArrowInvalid:  # a row of another width
+            return None
+        if len(table) != len(lines):  # a row of several lines
+            return None
+        numbers = np.arange(first, first + len(lines), dtype=np.int64)
+        return from_arrow(block.path, columns, [table.column(name).combine_chunks() for name in wanted], numbers)
 
     def _quoted_records(
         self, block: Block, first: int, lines: list[str], final: bool
@@ -180,6 +225,19 @@ def _last_record_end(buffer: bytes, delimiter: str) -> int:
             break
         end = newline + 1
     return end
+
+
+def _is_sound(buffer: bytes, delimiter: str) -> bool:
+    """Whether `buffer`, of whole lines, holds nothing but whole records that keep the rules of csv.reader."""
+    fields, record, _ = _patterns(delimiter.encode())
+    end = 0
+    while end < len(buffer):
+        sound = fields.match(buffer, end, end + STEP_BYTES)
+        found = record.match(buffer, sound.end()) if sound else None
+        if not found:
+            return False
+        end = found.end()
+    return True
 
 
 @cache
