@@ -109,7 +109,7 @@ def _records(
             lengths.histogram += np.bincount(np.minimum(count, max_tokens), minlength=max_tokens + 1)
             lengths.cut += int(np.sum(count > max_tokens))
             if tokenizer.special.unknown is not None:
-                lengths.unknown += int(np.sum(values == tokenizer.special.unknown))
+                lengths.unknown += int(np.count_nonzero(values == tokenizer.special.unknown))
             if word_bytes and words:
                 data, rows = tokenizer.encode_words(texts, max_tokens, word_bytes)
                 columns[words] = ragged(data, rows, max_tokens * (word_bytes + 1))

@@ -228,11 +228,13 @@ def _last_record_end(buffer: bytes, delimiter: str) -> int:
 
 
 def _is_sound(buffer: bytes, delimiter: str) -> bool:
-    """Whether `buffer`, of whole lines, holds nothing but whole records that keep the rules of csv.reader."""
+    """Whether `buffer`, which ends with a line end, is nothing but whole records that keep the rules of csv.reader."""
     fields, record, _ = _patterns(delimiter.encode())
     end = 0
     while end < len(buffer):
         sound = fields.match(buffer, end, end + STEP_BYTES)
+        if sound and sound.end() == len(buffer):
+            return True
         found = record.match(buffer, sound.end()) if sound else None
         if not found:
             return False

@@ -67,6 +67,28 @@ def test_any_soup_of_quotes_has_the_same_rows_and_rejects_however_it_is_cut(read
     assert kept > 300
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_sound_lines_are_parsed_by_arrow_and_any_flaw_among_them_is_judged_as_before(read, monkeypatch, line_end):
+    sound = ["a,b", '"a, b",c', '"say ""a""",b', ",", 'é "a",\0', '"",']
+    flaws = ["", "a", "a,b,c", '"a"b,c', '"a,b', "a\rb,c", '"a\r",c', '"a\n",c', "a,b\udcff"]
+    judged, sound_rows, quoted_records = [], csv_format.Csv._sound_rows, csv_format.Csv._quoted_records
+
+    def judge(*args):
+        judged.append(args)
+        return quoted_records(*args)
+
+    monkeypatch.setattr(csv_format.Csv, "_quoted_records", judge)
+    for extra in ([], *([flaw, *sound] for flaw in flaws)):
+        content = line_end.join(["text,label", *sound, *extra, ""]).encode("utf-8", "surrogateescape")
+        found = {}
+        for way in (sound_rows, lambda *args: None):
+            monkeypatch.setattr(csv_format.Csv, "_sound_rows", way)
+            judged.clear()
+            found[way] = read(content)
+            assert bool(judged) == bool(extra or way is not sound_rows), extra
+        assert found[sound_rows] == found[way], extra
+
+
 def test_one_stray_quote_costs_one_row_of_thousands(read):
     rows = [f"texto {i},bueno" for i in range(30_000)]
     rows[10] = 'texto 10,"bueno'
