@@ -1,18 +1,25 @@
 """Artifacts: directories that are whole only when their `manifest.json`, written last, says so.
 
 A file the manifest does not name does not exist, so a killed run leaves nothing that looks whole.
-Paths go through `etils.epath`, so a home on gs:// works as a local one does: nothing is renamed.
+Paths go through `etils.epath`, so a home on gs:// works as a local one does: no folder is renamed.
+
+Checksums are compared where an artifact is used, not where it is found: `verify` reads each input of a stage that is
+about to run, which reads it anyway, and a run with nothing to do reads manifests alone.
 """
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import xxhash
 from etils import epath
 
 import data.remote  # noqa: F401  (every stage and every worker comes by here: remote paths open as Python files)
+from data.errors import StageError
 
 MANIFEST = "manifest.json"
+SEAL = "seal"  # checksum of all the rest of a manifest
 SCRATCH = "scratch"  # inside an artifact that is not whole yet: checkpoints, kept over a crash
 
 
@@ -41,12 +48,15 @@ class Artifact:
     def load(cls, path: epath.PathLike) -> "Artifact | None":
         """The artifact at `path`, or None where there is no whole one (or what it put elsewhere is gone).
 
-        Property `external`: lists of paths, one of which must exist in each list.
+        Property `external`: lists of paths, one of which must exist in each list. Raises StageError when a whole
+        manifest is not as it was written.
         """
         try:
             manifest = json.loads((epath.Path(path) / MANIFEST).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):  # half a manifest is no manifest
+        except (FileNotFoundError, ValueError):  # half a manifest is no manifest, cut inside a letter too
             return None
+        if manifest.get(SEAL, "") not in ("", seal(manifest)):
+            raise StageError(f"{epath.Path(path) / MANIFEST}: its content is not what was written; {_todo(path)}")
         external = manifest["properties"].get("external", ())
         if not all(any(epath.Path(place).exists() for place in either) for either in external):
             return None
@@ -65,8 +75,36 @@ class Artifact:
             self.scratch.rmtree()
         files = {name: _checksum(path) for name, path in sorted(_walk(self.path))}
         self.manifest = {**record, "properties": self.properties, "files": files}
-        text = json.dumps(self.manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (self.path / MANIFEST).write_text(text)
+        self.manifest = json.loads(json.dumps(self.manifest))  # as it will be read: keys are strings
+        self.manifest[SEAL] = seal(self.manifest)
+        write_whole(self.path / MANIFEST, json.dumps(self.manifest, indent=1, sort_keys=True, ensure_ascii=False))
+
+    def damage(self, prefix: str = "", copy: epath.Path | None = None, but: str = "") -> list[str]:
+        """What is not as it was committed, a sentence each: reads every file that the manifest names.
+
+        copy: where a copy of the files below `prefix` lies, which is read instead of them; but: a file of it that
+        may differ.
+        """
+        problems = []
+        for name, wanted in self.manifest["files"].items():
+            inside = name.removeprefix(prefix)
+            if not name.startswith(prefix) or inside == but:
+                continue
+            path = (copy or self.path / prefix) / inside
+            try:
+                got = _checksum(path)
+            except FileNotFoundError:
+                problems.append(f"{path}: is gone")
+                continue
+            if got != wanted:
+                said, meant = (f"{each['bytes']} bytes with xxh3 {each['xxh3']}" for each in (got, wanted))
+                problems.append(f"{path}: got {said}; wanted {meant}, as the manifest says")
+        return problems
+
+    def verify(self) -> None:
+        """Raises StageError with every damage; costs one read of the artifact."""
+        if problems := self.damage():
+            raise StageError("\n".join([*problems, _todo(self.path)]))
 
 
 class Examples(Artifact):
@@ -121,6 +159,31 @@ class Pushed(Artifact):
 
 class Predictions(Artifact):
     """Answers for a whole file, as JSONL or Parquet shards."""
+
+
+def write_whole(path: epath.Path, text: str) -> None:
+    """Writes a small file so that a reader, or who comes after a crash or a full disk, sees the old one or the new."""
+    if "://" in str(path):  # an object appears when it is closed
+        path.write_text(text)
+        return
+    part = Path(path).with_name(f".{path.name}.part")
+    try:
+        part.write_text(text)
+        try:
+            os.replace(part, path)
+        except PermissionError:  # a file system that cannot rename
+            path.write_text(text)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _todo(path: epath.PathLike) -> str:
+    return f"put it back as it was, or remove {path} and run the same command: it is made again"
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != SEAL}
+    return xxhash.xxh3_128_hexdigest(json.dumps(rest, sort_keys=True).encode())
 
 
 def _walk(directory: epath.Path, prefix: str = ""):

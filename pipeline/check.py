@@ -1,15 +1,23 @@
 """`check` and `new`: what can be said of a config and of a file before anything runs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
+from components.artifacts import MANIFEST, Model
 from components.records import check_columns, plan_blocks
+from components.saved_model import PROPERTIES
 from components.sources import find_files, find_spans
 from components.specs import family_of, with_sources
-from data.errors import ConfigError, did_you_mean
+from components.versions import lineage
+from data.errors import ConfigError, StageError, did_you_mean
 from data.formats import format_for
 from models.families import FAMILIES
 from pipeline.config import Config
+from pipeline.graph import STAGES
+from pipeline.served import served_folders
 
 TEXT_NAMES = ("text", "texto", "sentence", "review", "opinion", "content", "body", "comment", "question", "article")
 LABEL_NAMES = ("label", "etiqueta", "class", "category", "sentiment", "sentimiento", "topic", "target", "y")
@@ -33,6 +41,35 @@ def check_data(config: Config) -> list[str]:
     lines.append(f"task {config.task}, family {family['name']}, tokenizer {tokenizer}")
     lines.append("the config is right")
     return lines
+
+
+def check_artifacts(root: epath.Path) -> list[str]:
+    """Reads every whole artifact and every served version of a pipeline. Raises StageError with all that is damaged.
+
+    A served version is compared with the model artifact it is a copy of, while that is there.
+    """
+    problems: list[str] = []
+    artifacts = versions = size = 0
+    for stage in STAGES.values():
+        for path in sorted((root / stage.name).glob(f"*/{MANIFEST}")):
+            try:
+                artifact = stage.kind.load(path.parent)
+                json.loads(path.read_text())  # half a manifest is none to a run, which makes it again
+            except (StageError, ValueError) as error:
+                problems.append(f"{path}: {error}")
+                continue
+            if artifact:
+                problems += artifact.damage()
+                artifacts, size = artifacts + 1, size + sum(f["bytes"] for f in artifact.manifest["files"].values())
+    for served in served_folders(root):
+        for version in (each for each in lineage(served) if each.here):
+            if trained := Model.load(root / "trainer" / version.origin):
+                problems += trained.damage("saved_model/", served / str(version.number), but=PROPERTIES)
+                versions += 1
+    if problems:
+        todo = "put them back, or remove the artifact's folder and run the same command: it is made again"
+        raise StageError("\n".join([*problems, f"{len(problems)} damaged files; {todo}"]))
+    return [f"{artifacts} artifacts ({size / 1e6:.1f} MB) and {versions} served versions are as they were written"]
 
 
 def new_config(data: str, name: str, family: str, text: str, label: str) -> str:

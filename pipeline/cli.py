@@ -66,13 +66,24 @@ def run(
 
 
 @app.command()
-def check(config: ConfigPath, set: Sets = []) -> None:
+def check(
+    config: ConfigPath,
+    set: Sets = [],
+    deep: Annotated[bool, typer.Option(help="also read all that was made of it, and compare checksums")] = False,
+    home: Home = "runs",
+) -> None:
     """Check CONFIG and the head of its data, without running anything."""
-    from pipeline.check import check_data
+    from etils import epath
+
+    from pipeline.check import check_artifacts, check_data
     from pipeline.config import load_config
 
-    for line in check_data(load_config(config, set)):
-        print(line)
+    checked = load_config(config, set)
+    for line in check_data(checked):
+        print(line, flush=True)
+    if deep:
+        for line in check_artifacts(epath.Path(home) / checked.name):
+            print(line)
 
 
 @app.command()
@@ -137,12 +148,48 @@ def _pair(text: str) -> tuple[str, str]:
 def show(
     name: Annotated[str, typer.Argument(help="name of a pipeline, or a folder under the home", metavar="NAME")] = "",
     home: Home = "runs",
+    why: Annotated[str, typer.Option(metavar="STAGE", help="say why this stage of NAME last ran again")] = "",
+    lineage: Annotated[str, typer.Option(metavar="MODEL", help="walk from a model back to the input files")] = "",
     as_json: Json = False,
 ) -> None:
-    """Show what the last run of NAME made and what it serves (every pipeline of the home when no name is given)."""
-    from pipeline.report import print_latest
+    """Show the last run of NAME, all its runs, spans and verdicts, and what it serves (without NAME, every pipeline).
 
-    print_latest(name, home, as_json)
+    --lineage takes a served version (runs/NAME/served/MODEL/3), a run or a name, and ends with a Mermaid flowchart.
+    """
+    from pipeline.showing import print_latest, print_lineage, print_why
+
+    if why and lineage:
+        raise ConfigError("show: give --why STAGE or --lineage MODEL, not both")
+    if lineage:
+        print_lineage(lineage, home, as_json)
+    elif why:
+        print_why(name, why, home, as_json)
+    else:
+        print_latest(name, home, as_json)
+
+
+@app.command()
+def clean(
+    name: Annotated[str, typer.Argument(help="name of a pipeline, or its folder; all if empty", metavar="NAME")] = "",
+    home: Home = "runs",
+    keep: Annotated[int, typer.Option(min=1, help="newest runs of each config that are kept")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="remove; without it, only say what would go")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say which artifacts no kept run needs and what removing them would free; with --yes, remove them.
+
+    Kept is all that the newest runs of each config, a served version or an unfinished run needs. Waits for a run that
+    is going on. A home on a bucket has no lock: see to it that no run is going on there.
+    """
+    from pipeline.report import Screen
+    from pipeline.served import find_pipeline, pipelines
+    from pipeline.showing import print_clean
+
+    roots = {name: find_pipeline(name, home, "clean")} if name else pipelines(home)
+    if not roots:
+        raise ConfigError(f"clean: no run under {home} yet")
+    with Screen(quiet=as_json) as screen:
+        print_clean(roots, home, keep, yes, as_json, screen.on_wait)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

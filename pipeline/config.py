@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Config:
     sections: dict[str, dict[str, Any]]
     beam: dict[str, Any] = field(default_factory=dict)
     given: frozenset[str] = frozenset()  # the sections that the config has
+    path: str = ""  # of its file
 
 
 def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
@@ -44,7 +45,7 @@ def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
     raw = _read(path) if path else {}
     for override in overrides:
         _override(raw, override)
-    return check_config(raw)
+    return replace(check_config(raw), path=path or "")
 
 
 def check_config(raw: dict[str, Any]) -> Config:

@@ -1,7 +1,5 @@
 """What a person sees of a run: progress while it works, a table of stages and results when it is done."""
 
-import json
-import sys
 import time
 from typing import Any
 
@@ -11,10 +9,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from components.base import Runtime
-from data.errors import ConfigError
 from pipeline.config import Config
 from pipeline.runner import is_chief
-from pipeline.served import LATEST, find_pipeline, pipelines, served_folder, versions_table
 
 INTERVAL_SECONDS = 5.0  # between lines of progress where the screen is no terminal
 
@@ -123,28 +119,3 @@ def _served(name: str, served: dict[str, Any]) -> list[str]:
         back = f"`polisemia rollback {name} --to {own}` serves it" if there else "pusher.keep has removed it since"
         lines.append(f"this run's own model was version {own} and is not pushed again; {back}")
     return lines
-
-
-def print_latest(name: str, home: str, as_json: bool) -> None:
-    """`show`: the last run of one pipeline and what it serves, or a line for each pipeline of the home."""
-    if name:
-        root = find_pipeline(name, home, "show")
-        served = served_folder(root)
-        record = _latest(root) | {"versions": versions_table(served) if served else []}
-        print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
-        return
-    records = {pipeline: _latest(root) for pipeline, root in pipelines(home).items()}
-    if not records:
-        raise ConfigError(f"show: no run under {home} yet; `polisemia run CONFIG` makes one")
-    if as_json:
-        print(json.dumps(records, indent=1, ensure_ascii=False))
-        return
-    for pipeline, record in records.items():
-        metrics = record.get("evaluation", {}).get("metrics", {})
-        first = next((f"{n} {m['value']:.4f}" for n, m in metrics.items()), "not evaluated")
-        print(f"{pipeline:<24} {record['task']:<20} {first:<24} {(record.get('served') or {}).get('path', '')}")
-    sys.stdout.flush()
-
-
-def _latest(root: Any) -> dict[str, Any]:
-    return json.loads((root / LATEST).read_text())

@@ -20,6 +20,7 @@ from components.versions import ORIGIN, served_now
 from data.errors import StageError
 from pipeline.config import Config
 from pipeline.graph import GRAPH, Node
+from pipeline.history import begin, end, write_record
 from pipeline.sources import SourceHashes
 
 
@@ -52,6 +53,7 @@ class Run:
     runtime: Runtime
     on_stage: Callable[[str, str], None] = lambda stage, span: None
     made: list[StageRun] = field(default_factory=list)
+    verified: set[str] = field(default_factory=set)  # artifacts whose bytes are known to be as they were written
 
     @property
     def root(self) -> epath.Path:
@@ -74,6 +76,7 @@ class Run:
         hashes.save()
         if self.runtime.is_chief:
             write_record(self.root, self.record())
+            end(self.root, self.config.path)
         return self
 
     def _stage(self, node: Node, span: str, hashes: SourceHashes) -> StageRun:
@@ -93,7 +96,8 @@ class Run:
         if not self.runtime.is_chief and node.name != "trainer":
             artifact = _wait_for(node, path)
         else:
-            artifact = self._make(node, path, params, inputs, facts)
+            paths = {name: hashes.paths(params[name], span) for name in facts["sources"]}
+            artifact = self._make(node, path, params, inputs, facts | {"recorded": {"paths": paths}})
         return StageRun(node.name, span, artifact, time.monotonic() - started, False)
 
     def _claim_devices(self) -> None:
@@ -108,17 +112,31 @@ class Run:
     def _make(self, node: Node, path: epath.Path, params: dict, inputs: dict, facts: dict) -> Artifact:
         stage, artifact = node.stage, node.stage.kind(path)
         if self.runtime.is_chief:
+            begin(self.root, self.config.path, self._stages({node.name: [{"fingerprint": artifact.fingerprint}]}))
             artifact.clear()
         runtime = {"runtime": self.runtime} if stage.takes_runtime else {}
         try:
+            for value in inputs.values():
+                for each in value if isinstance(value, list) else [value] if value else []:
+                    self._verify(node.name, each)
             stage.function(**inputs, **{stage.output: artifact}, **runtime, **params)
         except OSError as error:
             raise StageError(f"{node.name}: {error.strerror or error} ({error.filename or path})") from error
         if not self.runtime.is_chief:
             return artifact
         recorded = {name: params[name] for name in stage.recorded} | {"beam": dict(self.runtime.beam)}
-        artifact.commit(**facts, recorded=recorded)
+        artifact.commit(**{**facts, "recorded": recorded | facts["recorded"]})
         return artifact
+
+    def _verify(self, stage: str, artifact: Artifact) -> None:
+        """Raises StageError when an input is not as it was written; one that this run has read or made already is."""
+        if str(artifact.path) in self.verified:
+            return
+        try:
+            artifact.verify()
+        except StageError as error:
+            raise StageError(f"{stage}: an input of it is damaged\n{error}") from error
+        self.verified.add(str(artifact.path))
 
     def _params(self, node: Node, span: str) -> dict[str, Any]:
         params = dict(self.config.sections[node.name])
@@ -138,15 +156,19 @@ class Run:
         return inputs
 
     def record(self) -> dict[str, Any]:
-        stages: dict[str, list] = {}
-        for run in self.made:
-            stages.setdefault(run.stage, []).append(run.entry())
-        record: dict[str, Any] = {"name": self.config.name, "task": self.config.task}
+        record: dict[str, Any] = {"name": self.config.name, "task": self.config.task, "config": self.config.path}
         for run in self.artifacts("evaluator"):
             record["evaluation"] = run.artifact.properties
         for run in self.artifacts("pusher"):
             record["served"] = self._served(run.artifact.properties.get("served"))
-        return {**record, "stages": stages}
+        return {**record, "stages": self._stages({})}
+
+    def _stages(self, more: dict[str, list]) -> dict[str, list]:
+        """The entries of what is made so far, and `more` behind them."""
+        stages: dict[str, list] = {}
+        for run in self.made:
+            stages.setdefault(run.stage, []).append(run.entry())
+        return stages | {stage: stages.get(stage, []) + entries for stage, entries in more.items()}
 
     def _served(self, pushed: dict[str, Any] | None) -> dict[str, Any] | None:
         """The newest version: after a rollback it is not the one that this run's model was pushed as (`pushed`)."""
@@ -156,16 +178,6 @@ class Run:
         (trained,) = self.artifacts("trainer")
         other = served.get(ORIGIN) != trained.artifact.fingerprint
         return {**served, "pushed": pushed["version"]} if other else served
-
-
-def write_record(root: epath.Path, record: dict[str, Any]) -> None:
-    """`history/<n>.json` and `latest.json`: what users' scripts read."""
-    history = root / "history"
-    history.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(p.stem) for p in history.iterdir() if p.stem.isdigit()), default=0)
-    text = json.dumps(record, indent=1, ensure_ascii=False)
-    (history / f"{number}.json").write_text(text)
-    (root / "latest.json").write_text(text)
 
 
 def _spans(config: Config) -> list[str]:

@@ -21,9 +21,8 @@ from components.versions import (
     served_now,
 )
 from data.errors import ConfigError, StageError, did_you_mean
-from pipeline.runner import locked, write_record
-
-LATEST = "latest.json"
+from pipeline.history import LATEST, numbers, write_record
+from pipeline.runner import locked
 
 
 def pipelines(home: str) -> dict[str, epath.Path]:
@@ -44,15 +43,20 @@ def find_pipeline(name: str, home: str, command: str) -> epath.Path:
 
 def served_folder(root: epath.Path) -> epath.Path | None:
     """Where a pipeline's versions lie: the last of its runs that served something tells."""
-    history = root / "history"
-    runs = (
-        sorted((int(p.stem) for p in history.iterdir() if p.stem.isdigit()), reverse=True) if history.exists() else []
-    )
-    for run in runs:
-        if served := json.loads((history / f"{run}.json").read_text()).get("served"):
+    return next(_places(root), None)
+
+
+def served_folders(root: epath.Path) -> list[epath.Path]:
+    """Every folder where the pipeline has put versions, if it is still there."""
+    return [epath.Path(path) for path in dict.fromkeys(str(place) for place in _places(root) if place)]
+
+
+def _places(root: epath.Path) -> Iterator[epath.Path | None]:
+    """Where each run that served something put it, the last one first; None for a folder that is gone."""
+    for number in reversed(numbers(root)):
+        if served := json.loads((root / "history" / f"{number}.json").read_text()).get("served"):
             places = [epath.Path(served["path"]).parent, root / "served" / served["model"]]  # or the home was moved
-            return next((place for place in places if place.exists()), None)
-    return None
+            yield next((place for place in places if place.exists()), None)
 
 
 def rollback(

@@ -1,13 +1,16 @@
 """Content hashes of source files, with a cache of path, size and time so that a file is read once."""
 
 import json
+import os
 import time
 from typing import Any
 
 import xxhash
 from etils import epath
 
+from components.artifacts import write_whole
 from components.sources import REMOTE_TABLES, find_files
+from data.errors import DataError
 from data.remote import is_folder
 
 _RACY_SECONDS = 2  # a file written this shortly before it was hashed may change again within its time stamp
@@ -22,7 +25,7 @@ class SourceHashes:
         self.path = home / "source_hashes.json"
         try:
             self.known: dict[str, list] = json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             self.known = {}
         self.changed = False
 
@@ -40,16 +43,27 @@ class SourceHashes:
             return [[str(path.relative_to(value)), self._hash(str(path))] for path in _files(epath.Path(value))]
         return [[file.captures, self._hash(file.path)] for file in find_files(value, span, where)]
 
+    def paths(self, value: str | dict[str, str], span: str) -> list[list[str]]:
+        """[path, hash] of every file that `of` has read: where it lay, which decides nothing and is for people."""
+        if isinstance(value, dict):
+            return [pair for pattern in value.values() for pair in self.paths(pattern, span)]
+        if value.startswith(REMOTE_TABLES):
+            return [[value, ""]]
+        paths = map(str, _files(epath.Path(value))) if is_folder(value) else (f.path for f in find_files(value, span))
+        return [[path, self._hash(path)] for path in paths]
+
     def _hash(self, path: str) -> str:
-        stat = epath.Path(path).stat()
-        entry = [stat.length, stat.mtime]
-        if (known := self.known.get(path)) and known[:2] == entry:
-            return known[2]
+        try:
+            entry, modified = _stamp(path)
+        except FileNotFoundError:
+            raise DataError(f"{path}: was there when the run began, and is gone") from None
+        if (known := self.known.get(path)) and known[:-1] == entry:
+            return known[-1]
         digest = xxhash.xxh3_128()
         with epath.Path(path).open("rb") as file:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
-        if time.time() - stat.mtime > _RACY_SECONDS:
+        if time.time() - modified > _RACY_SECONDS:
             self.known[path] = [*entry, digest.hexdigest()]
             self.changed = True
         return digest.hexdigest()
@@ -57,7 +71,17 @@ class SourceHashes:
     def save(self) -> None:
         if self.changed:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.known))
+            write_whole(self.path, json.dumps(self.known))
+
+
+def _stamp(path: str) -> tuple[list[int], float]:
+    """What tells that a file is still the same, and when it was written. A clock that is put back may give a new
+    content an old time: the inode and the nanoseconds of both times are in it."""
+    if "://" in path:
+        remote = epath.Path(path).stat()
+        return [remote.length, int(remote.mtime)], float(remote.mtime)
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino], stat.st_mtime
 
 
 def _files(folder: epath.Path) -> list[epath.Path]:

@@ -31,7 +31,9 @@ def test_toml_in_the_readme_is_right(name):
         check_config(tomllib.loads(block))
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "docs/dataflow.md", "docs/serving.md"])
+@pytest.mark.parametrize(
+    "name", [*READMES, "CONTRIBUTING.md", "docs/dataflow.md", "docs/retraining.md", "docs/serving.md"]
+)
 def test_links_and_named_files_exist(name):
     path = ROOT / name
     text = path.read_text()

@@ -1,9 +1,14 @@
 """A tiny pipeline that runs in seconds: 300 rows that a bag of words can learn."""
 
 import csv
+import json
 import random
+import shutil
+from pathlib import Path
 
 import pytest
+
+from components.artifacts import SEAL, seal
 
 CONFIG = """
 name = "tiny"
@@ -45,6 +50,17 @@ def write_rows(path, rows: int, seed: int) -> None:
             writer.writerow([" ".join(text), label, pick.choice(["north", "south"])])
         writer.writerow(["", "good", "north"])
         writer.writerow(["no label here", "", "south"])
+
+
+def copy_home(home: Path, copy: Path) -> Path:
+    """A home for a test to change: where it names itself, the copy names the copy."""
+    shutil.copytree(home, copy)
+    for path in [copy / "tiny/latest.json", *copy.glob("tiny/history/*.json"), *copy.glob("tiny/*/*/manifest.json")]:
+        text = path.read_text()
+        if str(home) in text:
+            found = json.loads(text.replace(str(home), str(copy)))
+            path.write_text(json.dumps(found | ({SEAL: seal(found)} if SEAL in found else {})))
+    return copy
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from components.golden import GOLDEN
 from components.saved_model import find_model, read_properties
 from components.versions import lineage, prune, publish, served_now
 from pipeline.cli import main
-from pipeline.runner import write_record
+from pipeline.history import write_record
 from pipeline.served import rollback
 from tests.components import exported
+from tests.pipeline.conftest import copy_home
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,7 @@ def trained(project):
 @pytest.fixture
 def home(trained, tmp_path):
     """That home, for a test to change."""
-    home = shutil.copytree(trained, tmp_path / "runs")
-    for path in [home / "tiny/latest.json", *home.glob("tiny/history/*.json"), *home.glob("tiny/*/*/manifest.json")]:
-        path.write_text(path.read_text().replace(str(trained), str(home)))
-    return home
+    return copy_home(trained, tmp_path / "runs")
 
 
 @pytest.fixture
