@@ -64,6 +64,11 @@ class Run:
 
     def to(self, until: str = "") -> "Run":
         """Makes every stage up to `until` (all of them when empty) and writes the run's record."""
+        with _disk_errors(self.root):
+            self._to(until)
+        return self
+
+    def _to(self, until: str) -> None:
         hashes = SourceHashes(self.home)
         spans = _spans(self.config)
         for node in GRAPH:
@@ -77,7 +82,6 @@ class Run:
         if self.runtime.is_chief:
             write_record(self.root, self.record())
             end(self.root, self.config.path)
-        return self
 
     def _stage(self, node: Node, span: str, hashes: SourceHashes) -> StageRun:
         started = time.monotonic()
@@ -121,7 +125,12 @@ class Run:
                     self._verify(node.name, each)
             stage.function(**inputs, **{stage.output: artifact}, **runtime, **params)
         except OSError as error:
-            raise StageError(f"{node.name}: {error.strerror or error} ({error.filename or path})") from error
+            place = error.filename2 or error.filename or path
+            raise StageError(f"{node.name}: {error.strerror or error} ({place})") from error
+        except Exception as error:
+            if type(error).__module__.startswith("tensorflow.") and str(path) in str(error):  # of its own file system
+                raise StageError(f"{node.name}: {' '.join(str(error).split())[:500]}") from error
+            raise
         if not self.runtime.is_chief:
             return artifact
         recorded = {name: params[name] for name in stage.recorded} | {"beam": dict(self.runtime.beam)}
@@ -221,13 +230,27 @@ def _wait_for(node: Node, path: epath.Path) -> Artifact:
 
 
 @contextmanager
+def _disk_errors(root: epath.Path) -> Iterator[None]:
+    """What a disk refuses outside of the stages, said of the home."""
+    try:
+        yield
+    except OSError as error:
+        raise StageError(
+            f"{error.filename or root}: {error.strerror or error}; what is whole stays as it is, and the same command "
+            "goes on from there"
+        ) from error
+
+
+@contextmanager
 def locked(root: epath.Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     """One run at a time on a home: a second one is told who holds the lock, and waits. Local homes only."""
     if "://" in str(root):
         yield
         return
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / "lock", "a+") as file:
+    with _disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = open(root / "lock", "a+")  # noqa: SIM115
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
