@@ -15,6 +15,7 @@ from etils import epath
 from components.native_client import Side, ask_native, signatures
 from components.native_session import from_json, to_json
 from components.saved_model import SIGNATURE, as_inputs, load_exported
+from components.trusted import check_trusted
 from components.warmup import read_warmup, write_warmup
 from data.errors import StageError
 
@@ -80,6 +81,7 @@ def replay(saved_model: epath.PathLike, timed: int = 0, packages: str = "") -> d
     Returns what `native_session.work` measures. Raises StageError that names the signature and the request that fail.
     """
     golden = read_golden(saved_model)
+    check_trusted(saved_model)
     answered = ask_native(saved_model, [each.request for each in golden], read_warmup(saved_model), timed, packages)
     compare_all(golden, answered.pop("answers"), f"{saved_model}, in TensorFlow's C++ runtime,")
     return answered

@@ -26,14 +26,15 @@ def find_files(pattern: str, span: str = "", where: str = "example_gen.input") -
     """
     if pattern.startswith(REMOTE_TABLES):
         return [SourceFile(pattern, {})]
-    if span:
-        pattern = pattern.replace("{span}", span)
-    matcher = re.compile(_regex(pattern))
-    found = [(path, matcher.fullmatch(path)) for path in _glob(re.sub(r"\{\w+\}", "*", pattern))]
+    matcher = re.compile(_regex(pattern, span))
+    plain = span and not re.search(r"[*?[{]", span)  # a span may be called `*`: then the matcher alone picks its files
+    looked_for = pattern.replace("{span}", span) if plain else pattern
+    found = [(path, matcher.fullmatch(path)) for path in _glob(re.sub(r"\{\w+\}", "*", looked_for))]
     fixed = {"span": span} if span else {}
     files = [SourceFile(path, match.groupdict() | fixed) for path, match in found if match]
     if not files:
-        raise DataError(f"{where}: no file matches '{pattern}' (relative paths start at the working directory)")
+        named = pattern.replace("{span}", span) if span else pattern
+        raise DataError(f"{where}: no file matches '{named}' (relative paths start at the working directory)")
     return sorted(files, key=lambda file: file.path)
 
 
@@ -45,11 +46,14 @@ def find_spans(pattern: str) -> list[str]:
     return sorted(spans, key=lambda s: [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", s)])
 
 
-def _regex(pattern: str) -> str:
+def _regex(pattern: str, span: str = "") -> str:
     parts, seen = [], set()
     for piece in re.split(r"(\{\w+\}|\*\*/|\*|\?)", pattern):
         if piece.startswith("{") and piece.endswith("}"):
             name = piece[1:-1]
+            if span and name == "span":
+                parts.append(re.escape(span))
+                continue
             parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>[^/]+?)")
             seen.add(name)
         else:

@@ -117,11 +117,13 @@ def predict(
     """Answer texts with an exported model, one JSON object a line."""
     from components.bulk_inferrer import predict_file, predict_texts
     from components.saved_model import find_model
+    from components.trusted import check_trusted
     from pipeline.report import Screen
 
     if bool(text) == bool(input) or bool(input) != bool(output):
         raise ConfigError("predict: give --text (once or more), or --input FILE with --output FILE")
     directory, properties = find_model(model)
+    check_trusted(directory)
     if text:
         columns = {"text": text, **({"text_pair": text_pair} if text_pair else {})}
         for i, prediction in enumerate(predict_texts(directory, properties, columns, signature)):

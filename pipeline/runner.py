@@ -64,7 +64,7 @@ class Run:
 
     def to(self, until: str = "") -> "Run":
         """Makes every stage up to `until` (all of them when empty) and writes the run's record."""
-        with _disk_errors(self.root):
+        with disk_errors(self.root):
             self._to(until)
         return self
 
@@ -230,7 +230,7 @@ def _wait_for(node: Node, path: epath.Path) -> Artifact:
 
 
 @contextmanager
-def _disk_errors(root: epath.Path) -> Iterator[None]:
+def disk_errors(root: epath.Path) -> Iterator[None]:
     """What a disk refuses outside of the stages, said of the home."""
     try:
         yield
@@ -247,7 +247,7 @@ def locked(root: epath.Path, on_wait: Callable[[str], None]) -> Iterator[None]:
     if "://" in str(root):
         yield
         return
-    with _disk_errors(root):
+    with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = open(root / "lock", "a+")  # noqa: SIM115
     with lock as file:

@@ -62,16 +62,20 @@ def serve_command(arguments: Sequence[str], with_: str = "", image: str = "tenso
 def find_served(model: str) -> tuple[str, str]:
     """Name of a model and the folder of its versions, as servers want them.
 
-    A SavedModel that lies in no such folder is served as version 1, through a folder made for it.
+    A SavedModel that lies in no such folder is served as version 1, through a folder made for it. Raises StageError
+    for one that holds ops that reach files or the network.
     """
     from etils import epath
 
     from components.saved_model import GRAPH, find_model, versions
+    from components.trusted import check_trusted
 
     path = epath.Path(_absolute(model))
-    if versions(path):
+    if known := versions(path):
+        check_trusted(path / str(known[-1]))
         return path.name, str(path)
     place = path if (path / GRAPH).exists() else find_model(path)[0]
+    check_trusted(place)
     if place.name.isdigit():
         return place.parent.name, str(place.parent)
     if "://" in str(place):

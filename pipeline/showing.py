@@ -15,7 +15,7 @@ from pipeline.cleaning import remove, unneeded
 from pipeline.history import LATEST, records
 from pipeline.lineage import lineage, mermaid, told, why
 from pipeline.report import print_record
-from pipeline.runner import locked
+from pipeline.runner import disk_errors, locked
 from pipeline.served import find_pipeline, pipelines, served_folder, versions_table
 
 SHOWN_RUNS = 20  # of a pipeline, the newest; `--json` has them all
@@ -121,7 +121,7 @@ def print_clean(
     """`clean`: what goes, or would go, of each pipeline, and how much that frees. Holds the lock where it removes."""
     result: dict[str, Any] = {"removed": yes, "bytes": 0, "artifacts": []}
     for root in roots.values():
-        with locked(root, on_wait) if yes else nullcontext():
+        with disk_errors(root), locked(root, on_wait) if yes else nullcontext():
             found = unneeded(root, home, keep)
             for each in found:
                 entry = {"path": str(root / each.stage / each.fingerprint), **each._asdict()}
