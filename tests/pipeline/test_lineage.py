@@ -121,6 +121,11 @@ def test_clean_says_what_it_would_free_then_removes_what_no_kept_run_needs(ran, 
     latest = json.loads((home / "tiny/latest.json").read_text())
     kept = {f"{stage}/{entry['fingerprint']}" for stage, entries in latest["stages"].items() for entry in entries}
     _, found, _ = polisemia("clean", "--json")
+    assert not {"trainer", "evaluator", "pusher"} & {each["stage"] for each in found["artifacts"]}
+    shutil.copytree(home / "tiny/pusher", home / "pushes")
+    shutil.rmtree(home / "tiny/pusher")
+    _, found, _ = polisemia("clean", "--json")
+    shutil.move(home / "pushes", home / "tiny/pusher")
     assert "trainer" not in {each["stage"] for each in found["artifacts"]}, "version 1 can be rolled back to"
     prune(epath.Path(home) / "tiny/served/tiny", 1, ())
     code, found, _ = polisemia("clean", "--json")

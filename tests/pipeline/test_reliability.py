@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from etils import epath
 
+from components.artifacts import write_whole
 from components.base import Runtime
 from data.errors import DataError
 from pipeline.cli import main
@@ -111,6 +112,8 @@ def test_a_full_disk_leaves_the_record_that_was_there(ran, home, mount):
         while True:
             file.write(bytes(4096))
     assert code(command(ran, disk / "runs")) == 1, "all is cached, but the record of the run cannot be written"
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(epath.Path(disk / "runs/tiny/latest.json"), "{}")
     assert (disk / "runs/tiny/latest.json").read_bytes() == before
     filler.unlink()
     assert code(command(ran, disk / "runs")) == 0
