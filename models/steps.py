@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from data.arrays import joined
 from data.batches import Call
-from data.schema import CLASS, WEIGHT
+from data.schema import CLASS, TEACHER, WEIGHT
 from data.store import TokenStore
 from models.averaging import Average
 from models.layers import in_float32
@@ -169,8 +169,8 @@ def _kept(found: Sequence, here: np.ndarray):
 
 
 def features(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What of a batch the model reads: all but the answer and its weight."""
-    return {name: value for name, value in batch.items() if name not in (CLASS, WEIGHT)}
+    """What of a batch the model reads: all but the answer, a teacher's, and the weight."""
+    return {name: value for name, value in batch.items() if name not in (CLASS, TEACHER, WEIGHT)}
 
 
 def load(store: TokenStore, call: Call, replicas: int, tight: bool = False) -> dict[str, tf.Tensor]:

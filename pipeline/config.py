@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
+from components.saved_model import find_model
 from components.specs import family_of, objective_of
 from components.tokenizer_gen import check_options
 from data.errors import ConfigError, did_you_mean
@@ -111,7 +112,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", *FOLDERS}]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "teacher", *FOLDERS}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -169,6 +170,8 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
         for name in FOLDERS:
             problems += _fill_folder(trainer, name)
+        with _collecting(problems):
+            _fill_teacher(trainer)
     return problems
 
 
@@ -239,6 +242,20 @@ def _fill_folder(trainer: dict[str, Any], name: str) -> list[str]:
     trainer[name] = value
     trainer["family"] = {key: value for key, value in trainer["family"].items() if key != name}
     return []
+
+
+def _fill_teacher(trainer: dict[str, Any]) -> None:
+    """The SavedModel that teaches, a source of the stage. Raises ConfigError when there is none."""
+    if not trainer["distill"]:
+        return
+    if not (path := trainer["distill"].get("teacher")):
+        raise ConfigError("trainer.distill.teacher: missing; wanted a trained model, as `polisemia predict` takes it")
+    try:
+        place, _ = find_model(path)
+    except ConfigError as error:
+        raise ConfigError(*(f"trainer.distill.teacher: {problem}" for problem in error.problems)) from None
+    trainer["teacher"] = str(place)
+    trainer["distill"] = {key: value for key, value in trainer["distill"].items() if key != "teacher"}
 
 
 def _is_path(value: str) -> bool:
