@@ -58,6 +58,8 @@ def pretrainer(
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
 ) -> None:
     """Learns from text without answers, and reports on what it learned."""
+    from components.corpus import plan_corpus
+    from components.sentence_pairs import make_pairs
     from data.tokenizers import load_tokenizer
     from models.build import vocabulary_of
     from models.loop import train
@@ -70,7 +72,11 @@ def pretrainer(
     room = goal.room(spec, max_tokens)
     longest = 1 << 30 if goal.data == "blocks" else room  # blocks are cut from whole texts
     shards = [shard for each in tokens for shard in each.shards("train")]
-    if input:
+    if goal.data == "sentences":
+        plans = plan_corpus(input, format, field)
+        shards, documents = make_pairs(runtime, plans, field, str(tokenizer.path), goal, room, seed, pretrained.scratch)
+        pretrained.properties["documents"] = documents
+    elif input:
         shards = _tokenise(input, format, field, tokenizer, longest, spec.word_bytes, runtime, pretrained)
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
         rows, counts = _rows(goal, shards, vocabulary, room, spec.word_bytes, runtime, pretrained, Path(folder))

@@ -182,7 +182,13 @@ def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any
     section["objective"] = section["objective"] or {"name": family.objective}
     if not section["objective"]["name"]:
         raise ConfigError(f"pretrainer: no objective is for family '{given['name']}'; drop this section")
-    objective_of(section["objective"]).check(family)
+    goal = objective_of(section["objective"])
+    goal.check(family)
+    if goal.data == "sentences" and not section["input"]:
+        raise ConfigError(
+            f"pretrainer.input: missing; objective '{section['objective']['name']}' learns from pairs of sentences of "
+            "documents: wanted their files (the examples' own, with `field`, if these are documents)"
+        )
     tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
 
 
