@@ -16,7 +16,7 @@ from components.specs import Table, checked, family_of, objective_of, optimizer_
 from data.errors import DataError
 
 
-@component(version=2, tensorflow=True)
+@component(version=3, tensorflow=True)
 def pretrainer(
     tokens: list[Input[Tokens]],
     tokenizer: Input[TokenizerFiles],
@@ -39,6 +39,9 @@ def pretrainer(
         checked(objective_of),
         Field(description="name of what is learned, or a table; the family's own if empty"),
     ] = {},
+    teacher: Annotated[
+        Source[str], Field(description="set from pretrainer.objective.teacher: its content counts")
+    ] = "",
     family: Annotated[dict[str, Any], Field(description="set from trainer.family: what pretraining depends on")] = {},
     max_tokens: Annotated[
         int, Field(gt=1, description="longer texts are cut into pieces, special tokens included")
@@ -66,7 +69,7 @@ def pretrainer(
     from models.strategy import create
     from models.training import Training
 
-    goal, spec = objective_of(objective), family_of(family)
+    goal, spec = objective_of(objective | ({"teacher": teacher} if teacher else {})), family_of(family)
     goal.check(spec)
     vocabulary = vocabulary_of(load_tokenizer(tokenizer.path))
     room = goal.room(spec, max_tokens)

@@ -1,5 +1,6 @@
 """What a trained model gives to the training of another: its answers to the training texts and, if wanted, layers."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,27 @@ from data.errors import ConfigError
 from data.schema import TEACHER
 
 TASK = "classification"  # whose answer has the probability of each label
+
+
+def find_pretrained(path: str) -> str:
+    """The masked language model that a path stands for: what the pretrainer left there, or in a pipeline's last run.
+
+    Raises ConfigError when there is none.
+    """
+    from models.objectives.hidden_tokens import HEAD
+
+    root = epath.Path(path)
+    places = [root, root / "preset"]
+    if path and (root / "latest.json").exists():
+        runs = json.loads((root / "latest.json").read_text())["stages"].get("pretrainer", ())
+        places += [root / "pretrainer" / run["fingerprint"] / "preset" for run in runs]
+    for place in places if path else ():
+        if (place / HEAD).exists():
+            return str(place)
+    raise ConfigError(
+        f"pretrainer.objective.teacher: {f'got {path}, where no such model is' if path else 'missing'}; wanted what "
+        "[pretrainer] left with objective 'masked': its artifact, or its pipeline's home"
+    )
 
 
 def teach(

@@ -61,14 +61,10 @@ class Lesson:
 
     def loss(self, outputs: "tf.Tensor", batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
         """Loss <float32>[B]. outputs: as the model gives them. teacher <float32>[B, C]: the teacher's logits."""
-        import tensorflow as tf
-
         logits, hard = self._logits(outputs), self.task.loss(self._logits(outputs), batch)
         if TEACHER not in batch:
             return hard
-        heat = self.spec.temperature
-        ours, theirs = (tf.nn.log_softmax(each / heat) for each in (logits, batch[TEACHER]))
-        soft = heat**2 * tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=1)
+        soft = softened(logits, batch[TEACHER], self.spec.temperature)
         loss = self.spec.soft * soft + self.spec.hard * hard
         return loss + self.spec.cosine * outputs[:, -1] if self.spec.cosine else loss
 
@@ -80,6 +76,22 @@ class Lesson:
 
     def _logits(self, outputs):
         return outputs[:, :-1] if self.spec.cosine else outputs
+
+
+def softened(ours: "tf.Tensor", theirs: "tf.Tensor", temperature: float) -> "tf.Tensor":
+    """T^2 * KL(theirs, ours) <float32>[N] of logits <float32>[N, C] at a temperature T (Hinton et al. 2015)."""
+    import tensorflow as tf
+
+    ours, theirs = (tf.nn.log_softmax(each / temperature) for each in (ours, theirs))
+    return temperature**2 * tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=1)
+
+
+def apart(ours: "tf.Tensor", theirs: "tf.Tensor") -> "tf.Tensor":
+    """1 - cosine <float32>[B, T] of vectors <float>[B, T, width]."""
+    import tensorflow as tf
+
+    ours, theirs = (tf.math.l2_normalize(tf.cast(each, tf.float32), axis=-1) for each in (ours, theirs))
+    return 1.0 - tf.reduce_sum(ours * theirs, axis=-1)
 
 
 def as_logits(scores: "np.ndarray") -> "np.ndarray":
@@ -147,14 +159,10 @@ def _pupil(student, teacher) -> "keras.Model":
 
         def call(self, batch, training=False):
             packed, encoded = self.student.encode(batch, training=training)
-            ours, theirs = (
-                tf.math.l2_normalize(tf.cast(each, tf.float32), axis=-1)
-                for each in (encoded.sequence, self.taught(packed))
-            )
             real = tf.cast(encoded.mask, tf.float32)
-            apart = tf.reduce_sum((1.0 - tf.reduce_sum(ours * theirs, axis=-1)) * real, axis=1)
+            away = tf.reduce_sum(apart(encoded.sequence, self.taught(packed)) * real, axis=1)
             tokens = tf.reduce_mean(tf.reduce_sum(real, axis=1))
-            return tf.concat([self.student.answer(encoded, packed, batch), (apart / tokens)[:, None]], axis=1)
+            return tf.concat([self.student.answer(encoded, packed, batch), (away / tokens)[:, None]], axis=1)
 
     model = Pupil()
     model.built = True

@@ -14,6 +14,7 @@ from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
 from components.saved_model import find_model
 from components.specs import family_of, objective_of
+from components.teaching import find_pretrained
 from components.tokenizer_gen import check_options
 from data.errors import ConfigError, did_you_mean
 from data.remote import is_folder
@@ -189,6 +190,9 @@ def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any
             f"pretrainer.input: missing; objective '{section['objective']['name']}' learns from pairs of sentences of "
             "documents: wanted their files (the examples' own, with `field`, if these are documents)"
         )
+    if "teacher" in type(goal).model_fields:
+        section["teacher"] = find_pretrained(goal.teacher)
+        section["objective"] = {key: value for key, value in section["objective"].items() if key != "teacher"}
     tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
 
 

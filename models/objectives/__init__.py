@@ -4,6 +4,7 @@ from models.objectives.base import Objective
 from models.objectives.bidirectional import Bidirectional
 from models.objectives.causal import Causal
 from models.objectives.cbow import Cbow
+from models.objectives.distillation import MaskedDistillation
 from models.objectives.glove import GloveObjective
 from models.objectives.masked import Masked
 from models.objectives.next_sentence import NextSentence
@@ -19,6 +20,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "masked": Masked,
     "next_sentence": NextSentence,
     "sentence_order": SentenceOrder,
+    "distillation": MaskedDistillation,
     "causal": Causal,
     "span_corruption": SpanCorruption,
 }

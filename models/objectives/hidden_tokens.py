@@ -1,5 +1,6 @@
 """What the objectives share that hide tokens and have them told from those around (Devlin et al. 2019, section 3.1)."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from models.families.pretrained import Pretrained
 from models.objectives.backbones import BackboneObjective
 from models.objectives.base import words_of
 
+HEAD = "masked_head.npz"  # beside a preset's files
 CONTINUES = "##"  # of WordPiece: before what goes on with a word
 BEGINS = ("Ġ", "▁")  # of byte-level BPE and of SentencePiece: before what begins one
 
@@ -44,7 +46,6 @@ class HiddenTokens(BackboneObjective):
 
     def build(self, family, vocabulary, counts, max_tokens):
         import keras
-        import keras_hub
         import tensorflow as tf
 
         from models.layers import Arrays
@@ -63,11 +64,8 @@ class HiddenTokens(BackboneObjective):
                 super().__init__()
                 self.encoder = family.build(vocabulary, max_tokens, 1, {})
                 self.backbone = self.encoder.parts["backbone"]
-                self.head = keras_hub.layers.MaskedLMHead(
-                    token_embedding=self.backbone.token_embedding,
-                    intermediate_activation="gelu",
-                    kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-                )
+                self.head = head_of(self.backbone)
+                self.lesson = objective.lesson(self, family, vocabulary, max_tokens)
                 self.relation = keras.layers.Dense(2, name="relation") if objective.data == "sentences" else None
                 self.tables = Arrays(tables)
                 self.draws = keras.random.SeedGenerator()  # from the seed of the run
@@ -83,14 +81,15 @@ class HiddenTokens(BackboneObjective):
                 chosen = choose(self.uniform(shape), tellable, begins, objective.share)
                 rates, words = (objective.hidden, objective.random), self.tables["words"]
                 read = replace(self.uniform(shape), self.uniform(shape), ids, words, vocabulary.mask, rates)
-                encoded = self.encoder({**packed, "ids": tf.where(chosen, read, ids)}, training=training)
+                packed["ids"] = tf.where(chosen, read, ids)
+                encoded = self.encoder(packed, training=training)
                 places = tf.where(tf.reshape(chosen, [-1]))[:, 0]
                 flat = tf.reshape(encoded.sequence, [1, -1, encoded.sequence.shape[-1]])
                 logits = tf.cast(self.head(flat, places[None])[0], tf.float32)
-                targets = tf.boolean_mask(ids, chosen)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.boolean_mask(ids, chosen), logits)
+                losses, away = self.lesson(packed, encoded, places, logits, losses) if self.lesson else (losses, 0.0)
                 sums = tf.math.unsorted_segment_sum(losses, tf.where(chosen)[:, 0], shape[0])
-                means = sums / tf.maximum(tf.reduce_sum(tf.cast(chosen, tf.float32), axis=1), 1.0)
+                means = sums / tf.maximum(tf.reduce_sum(tf.cast(chosen, tf.float32), axis=1), 1.0) + away
                 if self.relation is None:
                     return means
                 return tf.concat([means[:, None], tf.cast(self.relation(encoded.pooled), tf.float32)], axis=1)
@@ -103,6 +102,18 @@ class HiddenTokens(BackboneObjective):
         model(row | ({IDS_PAIR: words, LENGTH_PAIR: row[LENGTH]} if self.data == "sentences" else {}))
         return model
 
+    def lesson(self, model, family, vocabulary, max_tokens: int) -> Callable | None:
+        """What another model has to say of a batch; called with what the model read, what it made of it, the places of
+        the chosen tokens, their logits and losses, it gives their losses and what is added to each row's."""
+        return None
+
+    def save(self, model, directory):
+        """With the preset, what tells the hidden tokens: a teacher needs it."""
+        start = super().save(model, directory)
+        with (directory / start / HEAD).open("wb") as file:
+            np.savez(file, **{f"{n}": each.numpy() for n, each in enumerate(head_weights(model.head, model.backbone))})
+        return start
+
     def _tables(self, family, vocabulary) -> dict[str, np.ndarray]:
         """By id: special <bool>[size] and, for whole words, begins <bool>[size]; words <int32>: ids to draw from."""
         if vocabulary.mask is None:
@@ -114,6 +125,26 @@ class HiddenTokens(BackboneObjective):
         special[sorted(vocabulary.special)] = True
         tables = {"special": special, "words": np.array(words_of(vocabulary), np.int32)}
         return {**tables, "begins": begins_word(vocabulary.words)} if self.whole_words else tables
+
+
+def head_of(backbone):
+    """What tells hidden tokens by their vectors, and the backbone's word vectors; built."""
+    import keras
+    import keras_hub
+
+    head = keras_hub.layers.MaskedLMHead(
+        token_embedding=backbone.token_embedding,
+        intermediate_activation="gelu",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+    )
+    head.build((1, None, backbone.hidden_dim))
+    return head
+
+
+def head_weights(head, backbone) -> list:
+    """Its own: the word vectors are the backbone's."""
+    theirs = {id(weight) for weight in backbone.weights}
+    return [weight for weight in head.weights if id(weight) not in theirs]
 
 
 def begins_word(tokens) -> np.ndarray:
