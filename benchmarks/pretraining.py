@@ -5,7 +5,8 @@
     python -m benchmarks.pretraining FOLDER ptb            gpt2 3x256 on PTB, for 38 minutes; wanted: perplexity <= 150
     python -m benchmarks.pretraining FOLDER table          what these gave; wanted: masked above plain, seeds 0, 1, 2
 
-FOLDER keeps everything: a command that was stopped (`timeout -s TERM 2300 python -m ...`) goes on where it was. Wants ../shared/data (benchmarks/common.py).
+FOLDER keeps everything: a command that was stopped (`timeout -s TERM 2300 python -m ...`) goes on where it was. Wants
+../shared/data (benchmarks/common.py).
 """
 
 import json
