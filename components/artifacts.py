@@ -5,7 +5,7 @@ Paths go through `etils.epath`, so a home on gs:// works as a local one does: no
 """
 
 import json
-from typing import Any
+from typing import Any, Self
 
 import xxhash
 from etils import epath
@@ -38,7 +38,7 @@ class Artifact:
         return [str(self.path / name) for name in names]
 
     @classmethod
-    def load(cls, path: epath.PathLike) -> "Artifact | None":
+    def load(cls, path: epath.PathLike) -> "Self | None":
         """The artifact at `path`, or None where there is no whole one (or what it put elsewhere is gone).
 
         Property `external`: lists of paths, one of which must exist in each list.
@@ -109,6 +109,18 @@ class Model(Artifact):
 
 class Evaluation(Artifact):
     """`metrics.json`, `predictions.parquet` and plots. Properties: metrics, blessed, reasons."""
+
+
+class Comparison(Artifact):
+    """`comparison.json`: the champion against the challenger. Properties: takes_over, reasons, metrics."""
+
+
+class Decision(Artifact):
+    """`decision.json`: how a new span differs from what the champion learnt. Properties: decision, reasons, numbers."""
+
+
+class Guard(Artifact):
+    """`signatures.parquet` of a span's test rows, `leaks/*.parquet`: keys of rows too like earlier test rows."""
 
 
 class Validation(Artifact):

@@ -20,6 +20,7 @@ from components.specs import (
     spec_of,
     with_sources,
 )
+from components.warm_start import ADAPTED, WEIGHTS, counted_of, known_of
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -30,6 +31,7 @@ def trainer(
     schema: Input[Schema],
     examples: list[Input[Examples]],
     pretrained: Input[Pretrained] | None,
+    champion: Input[Model] | None,
     model: Output[Model],
     runtime: Runtime,
     *,
@@ -105,6 +107,7 @@ def trainer(
     from models.loop import train
     from models.tasks import TASKS
     from models.training import Training
+    from models.warm_start import report, warm
 
     family = with_sources(family, {"vectors": vectors, "preset": preset, "weights": weights, "hub": hub})
     given, job = family_of(family), spec_of(TASKS[task], head)
@@ -115,10 +118,11 @@ def trainer(
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
-    arguments = spec, job, vocabulary_of(words), max_tokens, labels, pairs
-    adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
+    vocabulary, known = vocabulary_of(words), known_of(champion, words, labels)
+    adapted = counted_of(champion, known) or adapt(spec, _batches(stores["train"], max_tokens), vocabulary, max_tokens)
     about = {"task": task, "family": family, "head": head, **_read_by(tokens, stores, labels, inputs_of(job, pairs))}
-    build, goal = partial(build_model, *arguments, adapted), job
+    build, goal = partial(build_model, spec, job, max_tokens=max_tokens, pairs=pairs, adapted=adapted), job
+    build = partial(partial(warm, build, known) if known else build, vocabulary, labels=labels)
     if teacher:
         build, goal = teach(distill, teacher, (build, spec, job), stores["train"], examples, about, words)
     result = train(
@@ -150,8 +154,8 @@ def trainer(
     if not runtime.is_chief:
         return
     trained = student_of(result.model)
-    model.properties.update(about, **_learned(result, trained, spec, plan))
-    _save(model, trained, spec, job, words, labels, max_tokens, examples)
+    model.properties.update(about, **_learned(result, trained, spec, plan), warm_start=report(known))
+    _save(model, trained, spec, job, words, labels, max_tokens, examples, adapted)
 
 
 def _learned(result: Any, trained: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
@@ -234,8 +238,10 @@ def _save(
     labels: list[str],
     max_tokens: int,
     examples: list[Examples],
+    adapted: Any,
 ) -> None:
-    """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
+    """`saved_model/` with what later stages need inside it; `weights.npz` and `adapted.npz`, what the family counted,
+    to start another training from."""
     import numpy as np
 
     from components.golden import write_golden
@@ -246,8 +252,10 @@ def _save(
     export(trained, family, task, tokenizer, labels, max_tokens, inputs, place)
     write_properties(place, model.properties)
     write_golden(place, _some_texts(examples, inputs))
-    with (model.path / "weights.npz").open("wb") as file:
+    with (model.path / WEIGHTS).open("wb") as file:
         np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
+    with (model.path / ADAPTED).open("wb") as file:
+        np.savez(file, **adapted)
 
 
 def _some_texts(examples: list[Examples], inputs: list[str]) -> dict[str, list[bytes]]:

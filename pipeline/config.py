@@ -25,20 +25,24 @@ from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
 
 FOLDERS = ("preset", "weights", "hub")  # parameters of families that may be one
-TOP = ("name", "task", "beam")
+TOP = ("name", "task", "beam", "warm_start")
 OPTIONAL = {node.name for node in GRAPH if node.optional}
 SHORT = ("family", "format", "optimizer", "objective")  # `family = "lstm"` is short for `family = { name = "lstm" }`
 
 
 @dataclass(frozen=True)
 class Config:
-    """A checked config. `sections[stage]` holds what the config sets, with defaults filled in."""
+    """A checked config. `sections[stage]` holds what the config sets, with defaults filled in.
+
+    warm: the config of a training that goes on from another model, as `[warm_start]` changes `[trainer]` for it.
+    """
 
     name: str
     task: str
     sections: dict[str, dict[str, Any]]
     beam: dict[str, Any] = field(default_factory=dict)
     given: frozenset[str] = frozenset()  # the sections that the config has
+    warm: "Config | None" = None
 
 
 def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
@@ -61,7 +65,27 @@ def check_config(raw: dict[str, Any]) -> Config:
     problems += _check_together(raw, sections)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    return Config(raw["name"], raw["task"], sections, dict(raw.get("beam", {})), frozenset(set(raw) & set(STAGES)))
+    beam, given = dict(raw.get("beam", {})), frozenset(set(raw) & set(STAGES))
+    return Config(raw["name"], raw["task"], sections, beam, given, _check_warm(raw))
+
+
+def _check_warm(raw: dict[str, Any]) -> Config | None:
+    """The config with the keys of `[warm_start]` in its `[trainer]`. Raises ConfigError with all that is wrong."""
+    warm = raw.get("warm_start")
+    if warm is None:
+        return None
+    if not isinstance(warm, dict):
+        raise ConfigError(f"warm_start: got {warm!r}; wanted a section with keys of [trainer]")
+    if "family" in warm:
+        raise ConfigError("warm_start.family: a model that goes on from another is of its family; drop it")
+    trainer = dict(raw["trainer"])
+    for key, value in warm.items():
+        both = isinstance(value, dict) and isinstance(trainer.get(key), dict)
+        trainer[key] = {**trainer[key], **value} if both else value
+    try:
+        return check_config({**{key: value for key, value in raw.items() if key != "warm_start"}, "trainer": trainer})
+    except ConfigError as error:
+        raise ConfigError(*(p.replace("trainer.", "warm_start.", 1) for p in error.problems)) from None
 
 
 def _read(path: str) -> dict[str, Any]:
