@@ -75,7 +75,8 @@ class Stages:
     def transform(self, examples, tokenizer):
         from components.transform import transform
 
-        return self.make(transform, examples=examples, tokenizer=tokenizer, task="classification", max_tokens=256)
+        inputs = {"examples": examples, "tokenizer": tokenizer, "guard": None}
+        return self.make(transform, **inputs, task="classification", max_tokens=256)
 
 
 def bare_loop(csv: Path, vocabulary: Path) -> None:

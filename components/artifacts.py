@@ -10,7 +10,7 @@ about to run, which reads it anyway, and a run with nothing to do reads manifest
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import xxhash
 from etils import epath
@@ -45,7 +45,7 @@ class Artifact:
         return [str(self.path / name) for name in names]
 
     @classmethod
-    def load(cls, path: epath.PathLike) -> "Artifact | None":
+    def load(cls, path: epath.PathLike) -> "Self | None":
         """The artifact at `path`, or None where there is no whole one (or what it put elsewhere is gone).
 
         Property `external`: lists of paths, one of which must exist in each list. Raises StageError when a whole
@@ -147,6 +147,18 @@ class Model(Artifact):
 
 class Evaluation(Artifact):
     """`metrics.json`, `predictions.parquet` and plots. Properties: metrics, blessed, reasons."""
+
+
+class Comparison(Artifact):
+    """`comparison.json`: the champion against the challenger. Properties: takes_over, reasons, metrics."""
+
+
+class Decision(Artifact):
+    """`decision.json`: how a new span differs from what the champion learnt. Properties: decision, reasons, numbers."""
+
+
+class Guard(Artifact):
+    """`signatures.parquet` of a span's test rows, `leaks/*.parquet`: keys of rows too like earlier test rows."""
 
 
 class Validation(Artifact):

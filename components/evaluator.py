@@ -6,15 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from components import saved_model
+from components import saved_model, splits
 from components.artifacts import Evaluation, Examples, Model
 from components.base import Input, Output, Runtime, component
 from data import schema
-from data.errors import ConfigError, DataError, did_you_mean
+from data.errors import ConfigError, did_you_mean
 
-LENGTH, SPAN = "length", "span"  # slices that are no columns
-MAX_VALUES = 50  # of a slice; rarer ones are measured together
-OTHERS = "(others)"
 WORST_TEXT = 2000  # characters of a text in worst.jsonl
 
 
@@ -52,9 +49,9 @@ def evaluator(
     problems = check_thresholds(task, at_least, at_most) + check_slices(slices, (*columns, *judge.slices))
     if problems:
         raise ConfigError(*problems)
-    test = _read(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
-    train = _read(examples, "train", judge.truth)
-    _check_rows(test, examples)
+    test = splits.read_split(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
+    train = splits.read_split(examples, "train", judge.truth)
+    splits.check_rows(test, examples)
     exported = saved_model.load_exported(model.path / "saved_model")
     texts = {name: saved_model.as_bytes(test.column(name)) for name in exported.inputs}
     answers = exported.answer(texts, model.properties["max_tokens"], batch_tokens, runtime.progress)
@@ -100,39 +97,12 @@ def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[
 def check_slices(slices: Iterable[str], columns: Iterable[str]) -> list[str]:
     """One line for each slice that the examples, with these columns, do not have."""
     texts = (schema.KEY, *schema.TEXTS, schema.WEIGHT)
-    known = [name for name in (*columns, LENGTH, SPAN) if name not in texts]
+    known = [name for name in (*columns, splits.LENGTH, splits.SPAN) if name not in texts]
     return [
         f"evaluator.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
         for name in slices
         if name not in known
     ]
-
-
-def _read(examples: list[Examples], split: str, columns: Iterable[str]) -> Any:
-    """Those of the columns that there are, of a split of all spans, as one table, rows in the order of the shards."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from etils import epath
-
-    tables = []
-    for part in examples:
-        present = [n for n in dict.fromkeys(columns) if n in (schema.KEY, *part.properties["columns"]) and n != SPAN]
-        for shard in part.shards(split):
-            with epath.Path(shard).open("rb") as file:
-                table = pq.ParquetFile(file).read(present)
-            if SPAN in columns:
-                table = table.append_column(SPAN, pa.array([part.properties["span"]] * len(table), pa.string()))
-            tables.append(table)
-    return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({n: [] for n in columns})
-
-
-def _check_rows(test: Any, examples: list[Examples]) -> None:
-    if not len(test):
-        rows = {split: sum(part.properties["rows"][split] for part in examples) for split in schema.SPLITS}
-        raise DataError(
-            f"evaluator: the test split is empty ({', '.join(f'{s} {n}' for s, n in rows.items())} rows); "
-            "give example_gen.splits.test a share above 0, or example_gen.input a test file"
-        )
 
 
 def _against_thresholds(
@@ -161,35 +131,10 @@ def _against_thresholds(
 def _sliced(name: str, judged: Any, test: Any, resamples: int, seed: int, few_rows: int) -> dict[str, dict]:
     """Metrics and rows of each value of a slice; `few` marks those whose figures say little."""
     measured = {}
-    for value, rows in judged.groups(name) or _groups(name, test, judged.texts):
+    for value, rows in splits.groups_of(name, judged, test):
         few = {"few": True} if len(rows) < few_rows else {}
         measured[value] = {**judged.measure(resamples, seed, rows), "rows": len(rows), **few}
     return measured
-
-
-def _groups(name: str, test: Any, texts: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """(value, row indexes) of a slice, the largest first; beyond MAX_VALUES the rest together."""
-    import numpy as np
-
-    if name == LENGTH:
-        return _thirds([test.column(text) for text in texts if text in test.column_names])
-    values = np.array(["(none)" if v is None else str(v) for v in test.column(name).to_pylist()], object)
-    found, which, counts = np.unique(values.astype(str), return_inverse=True, return_counts=True)
-    ranked = np.argsort(-counts, kind="stable")
-    groups = [(str(found[i]), np.flatnonzero(which == i)) for i in ranked[:MAX_VALUES]]
-    rest = np.flatnonzero(np.isin(which, ranked[MAX_VALUES:]))
-    return groups + ([(OTHERS, rest)] if len(rest) else [])
-
-
-def _thirds(columns: list[Any]) -> list[tuple[str, Any]]:
-    """Short, middle and long texts, cut so that each has a third of the rows."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    sizes = sum(pc.fill_null(pc.utf8_length(column), 0).to_numpy() for column in columns)
-    which = np.searchsorted(np.quantile(sizes, [1 / 3, 2 / 3]), sizes)
-    groups = [(name, np.flatnonzero(which == i)) for i, name in enumerate(("short", "middle", "long"))]
-    return [(f"{name} ({sizes[g].min()}-{sizes[g].max()} characters)", g) for name, g in groups if len(g)]
 
 
 def _write(evaluation: Evaluation, judged: Any, details: dict[str, Any], worst: int) -> None:

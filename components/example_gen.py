@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from components.artifacts import Examples
-from components.base import Output, Runtime, Shared, Source, component
+from components.base import Output, Recorded, Runtime, Shared, Source, component
 from components.records import Plan, check_columns, field_columns, plan_blocks
 from data import schema
 from data.errors import DataError
@@ -43,6 +43,15 @@ def example_gen(
     split_by: Annotated[str, Field(description="column whose hash decides the split; the text if empty")] = "",
     max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
     max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
+    spans: Recorded[
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(all|last:[1-9]\d*|\d+-\d+)$",
+                description='spans to train and test on: "all", the newest n as "last:n", or "from-to" by name',
+            ),
+        ]
+    ] = "all",
     span: Annotated[str, Field(description="set by the runner, from `{span}` in the input's path")] = "",
 ) -> None:
     """Reads the input, checks each row, and writes the examples of each split."""

@@ -3,7 +3,6 @@
 import json
 import math
 import tomllib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from components.artifacts import Anomalies, Schema, Statistics
 from components.base import Input, Output, component
-from data import schema as names
+from components.compared import Rows, label_shift, labels_of, place_of, pool, read_span, unknown_words
 from data.errors import DataError
 
 _SURE = 3  # standard errors that a difference must pass as well, so that small splits raise no false alarm
@@ -37,7 +36,7 @@ def example_validator(
 ) -> None:
     """Writes `anomalies.json`. Raises DataError with all of them when `on_anomaly` is "stop" and there is one."""
     shape = tomllib.loads((schema.path / "schema.toml").read_text())
-    spans = [_read_span(one) for one in statistics]
+    spans = [read_span(one) for one in statistics]
     limits = Limits(max_label_shift, max_length_shift, max_unknown_words)
     found: list[Anomaly] = []
     for span in spans:
@@ -73,7 +72,7 @@ class Anomaly:
 
     @property
     def message(self) -> str:
-        return f"{_place(self.span, self.split)}: {self.what}: got {self.got}; wanted {self.wanted}"
+        return f"{place_of(self.span, self.split)}: {self.what}: got {self.got}; wanted {self.wanted}"
 
 
 @dataclass(frozen=True)
@@ -83,59 +82,34 @@ class Limits:
     unknown_words: float
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What is compared: a split of a span, or several together.
-
-    stats: the split's part of statistics.json; of several, only what is compared.
-    words: the paths of their word counts.
-    """
-
-    span: str
-    split: str
-    stats: dict[str, Any]
-    words: list[Any]
-
-    @property
-    def count(self) -> int:
-        return self.stats["rows"]
-
-    def anomaly(self, severity: Literal["error", "warning"], what: str, got: Any, wanted: Any) -> Anomaly:
-        return Anomaly(self.span, self.split, what, str(got), str(wanted), severity)
-
-
-def _place(span: str, split: str) -> str:
-    return f"span {span}, {split}" if span else split
-
-
-def _read_span(statistics: Statistics) -> dict[str, Rows]:
-    report = json.loads((statistics.path / "statistics.json").read_text())
-    return {
-        split: Rows(report["span"], split, report["splits"][split], [statistics.path / "words" / f"{split}.parquet"])
-        for split in names.SPLITS
-    }
+def _anomaly(rows: Rows, severity: Literal["error", "warning"], what: str, got: Any, wanted: Any) -> Anomaly:
+    return Anomaly(rows.span, rows.split, what, str(got), str(wanted), severity)
 
 
 def check_schema(rows: Rows, shape: dict[str, Any]) -> Iterator[Anomaly]:
     """A split against the schema."""
     stats, tolerated = rows.stats, shape["tolerated"]
     if not rows.count:
-        yield rows.anomaly("error" if rows.split == "train" else "warning", "empty split", "0 rows", "at least 1")
+        yield _anomaly(rows, "error" if rows.split == "train" else "warning", "empty split", "0 rows", "at least 1")
         return
     for name, field in shape["fields"].items():
         yield from _check_field(rows, name, field, tolerated)
     if unknown := {label: n for label, n in stats["labels"].items() if label not in shape["labels"]}:
         got = ", ".join(f"'{label}' in {n} rows" for label, n in unknown.items())
-        yield rows.anomaly("error", "unknown label", got, f"one of {', '.join(shape['labels']) or 'none'}")
+        yield _anomaly(rows, "error", "unknown label", got, f"one of {', '.join(shape['labels']) or 'none'}")
     absent = [label for label in shape["labels"] if label not in stats["labels"]]
     if absent and rows.split == "train":
-        yield rows.anomaly("warning", "absent label", f"no row of {', '.join(absent)}", "some of each of the schema's")
+        yield _anomaly(
+            rows, "warning", "absent label", f"no row of {', '.join(absent)}", "some of each of the schema's"
+        )
     for where, n in stats["duplicates"].items():
         inside = where == "inside"
         limit = "duplicates" if inside else "duplicates_across_splits"
         if n > tolerated[limit] * rows.count:
             what = "duplicates inside the split" if inside else f"rows that {where.removeprefix('in_')} has too"
-            yield rows.anomaly("warning", what, _share(n, rows.count), _at_most(tolerated[limit], f"tolerated.{limit}"))
+            yield _anomaly(
+                rows, "warning", what, _share(n, rows.count), _at_most(tolerated[limit], f"tolerated.{limit}")
+            )
 
 
 def _check_field(rows: Rows, name: str, field: dict[str, Any], tolerated: dict[str, float]) -> Iterator[Anomaly]:
@@ -143,32 +117,32 @@ def _check_field(rows: Rows, name: str, field: dict[str, Any], tolerated: dict[s
     missing = seen["missing"] if seen else rows.count
     if field["required"] and missing > tolerated["missing"] * rows.count:
         wanted = _at_most(tolerated["missing"], "tolerated.missing")
-        yield rows.anomaly("error", f"no '{name}'", _share(missing, rows.count), wanted)
+        yield _anomaly(rows, "error", f"no '{name}'", _share(missing, rows.count), wanted)
     if seen and seen["type"] != field["type"]:
-        yield rows.anomaly("error", f"type of '{name}'", seen["type"], field["type"])
+        yield _anomaly(rows, "error", f"type of '{name}'", seen["type"], field["type"])
     if not (text := rows.stats["texts"].get(name)):
         return
     if text["empty"] > tolerated["empty"] * rows.count:
         wanted = _at_most(tolerated["empty"], "tolerated.empty")
-        yield rows.anomaly("warning", f"'{name}' without a word", _share(text["empty"], rows.count), wanted)
+        yield _anomaly(rows, "warning", f"'{name}' without a word", _share(text["empty"], rows.count), wanted)
     for unit in ("characters", "words"):
         low, high = text[unit]["min"], text[unit]["max"]
         shortest, longest = field.get(unit, (low, high))
         if low < shortest or high > longest:
             wanted = f"{shortest} to {longest} (fields.{name}.{unit})"
-            yield rows.anomaly("warning", f"length of '{name}' in {unit}", f"{low} to {high}", wanted)
+            yield _anomaly(rows, "warning", f"length of '{name}' in {unit}", f"{low} to {high}", wanted)
 
 
 def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
     """How far the labels, lengths and words of `after` are from those of `before`."""
     if not before.count or not after.count:
         return
-    against = _place(before.span, before.split)
+    against = place_of(before.span, before.split)
     label, moved, error = label_shift(before, after)
     if moved > max(limits.label_shift, _SURE * error):
-        old, new = (rows.stats["labels"].get(label, 0) / _labels(rows) for rows in (before, after))
+        old, new = (rows.stats["labels"].get(label, 0) / labels_of(rows) for rows in (before, after))
         wanted = f"{_percent(old)} as in {against}, give or take {_percent(limits.label_shift)} (max_label_shift)"
-        yield after.anomaly("warning", f"share of label '{label}'", _percent(new), wanted)
+        yield _anomaly(after, "warning", f"share of label '{label}'", _percent(new), wanted)
     for text in sorted(set(before.stats["texts"]) & set(after.stats["texts"])):
         old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
         error = math.hypot(old["deviation"] / math.sqrt(before.count), new["deviation"] / math.sqrt(after.count))
@@ -176,68 +150,11 @@ def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
             wanted = (
                 f"{old['mean']:.1f} as in {against}, give or take {_percent(limits.length_shift)} (max_length_shift)"
             )
-            yield after.anomaly("warning", f"mean length of '{text}' in words", f"{new['mean']:.1f}", wanted)
+            yield _anomaly(after, "warning", f"mean length of '{text}' in words", f"{new['mean']:.1f}", wanted)
     unknown = unknown_words(before, after)
     if unknown > limits.unknown_words:
         wanted = _at_most(limits.unknown_words, "max_unknown_words")
-        yield after.anomaly("warning", f"running words unknown to {against}", _percent(unknown), wanted)
-
-
-def label_shift(before: Rows, after: Rows) -> tuple[str, float, float]:
-    """The label whose share of all labels moved most, by how much, and the standard error of that move.
-
-    max_i |p_i - q_i|, the Chebyshev (L-infinity) distance of two distributions: unlike a divergence, it is a share of
-    rows that a person can check. The error is that of the z-test of two proportions, pooled.
-    """
-    moved, counts = ("", 0.0, 0.0), (_labels(before), _labels(after))
-    for label in sorted(set(before.stats["labels"]) | set(after.stats["labels"])):
-        old, new = (rows.stats["labels"].get(label, 0) for rows in (before, after))
-        distance = abs(old / counts[0] - new / counts[1])
-        if distance > moved[1]:
-            both = (old + new) / sum(counts)
-            moved = label, distance, math.sqrt(both * (1 - both) * (1 / counts[0] + 1 / counts[1]))
-    return moved
-
-
-def _labels(rows: Rows) -> int:
-    """How many labels the rows have: as many as they are, or several a row."""
-    return sum(rows.stats["labels"].values()) or 1
-
-
-def unknown_words(before: Rows, after: Rows) -> float:
-    """Share of the running words of `after` that `before` does not have, over the words that statistics_gen kept."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    def table(rows: Rows) -> Any:
-        parts = []
-        for path in rows.words:
-            with path.open("rb") as file:
-                parts.append(pq.read_table(file, use_threads=False))
-        return pa.concat_tables(parts)
-
-    known, words = table(before).column("word"), table(after)
-    running = pc.sum(words.column("count")).as_py()
-    unknown = words.filter(pc.invert(pc.is_in(words.column("word"), value_set=known.combine_chunks())))
-    return (pc.sum(unknown.column("count")).as_py() or 0) / running if running else 0.0
-
-
-def pool(parts: list[Rows]) -> Rows:
-    """Several sets of rows as one, for comparing with it."""
-    count = sum(part.count for part in parts)
-    labels: Counter[str] = Counter()
-    for part in parts:
-        labels.update(part.stats["labels"])
-    texts = {}
-    for text in sorted({text for part in parts for text in part.stats["texts"]}):
-        lengths = [(part.count, part.stats["texts"][text]["words"]) for part in parts if text in part.stats["texts"]]
-        n = sum(rows for rows, _ in lengths)
-        mean = sum(words["total"] for _, words in lengths) / n
-        square = sum(rows * (words["deviation"] ** 2 + words["mean"] ** 2) for rows, words in lengths) / n
-        texts[text] = {"words": {"mean": mean, "deviation": math.sqrt(max(square - mean**2, 0))}}
-    stats = {"rows": count, "labels": labels, "texts": texts}
-    return Rows("", "the spans before it", stats, [path for part in parts for path in part.words])
+        yield _anomaly(after, "warning", f"running words unknown to {against}", _percent(unknown), wanted)
 
 
 def _share(n: int, rows: int) -> str:

@@ -16,7 +16,7 @@ from components.specs import Table, checked, family_of, objective_of, optimizer_
 from data.errors import DataError
 
 
-@component(version=2, tensorflow=True)
+@component(version=3, tensorflow=True)
 def pretrainer(
     tokens: list[Input[Tokens]],
     tokenizer: Input[TokenizerFiles],
@@ -39,6 +39,9 @@ def pretrainer(
         checked(objective_of),
         Field(description="name of what is learned, or a table; the family's own if empty"),
     ] = {},
+    teacher: Annotated[
+        Source[str], Field(description="set from pretrainer.objective.teacher: its content counts")
+    ] = "",
     family: Annotated[dict[str, Any], Field(description="set from trainer.family: what pretraining depends on")] = {},
     max_tokens: Annotated[
         int, Field(gt=1, description="longer texts are cut into pieces, special tokens included")
@@ -58,19 +61,25 @@ def pretrainer(
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
 ) -> None:
     """Learns from text without answers, and reports on what it learned."""
+    from components.corpus import plan_corpus
+    from components.sentence_pairs import make_pairs
     from data.tokenizers import load_tokenizer
     from models.build import vocabulary_of
     from models.loop import train
     from models.strategy import create
     from models.training import Training
 
-    goal, spec = objective_of(objective), family_of(family)
+    goal, spec = objective_of(objective | ({"teacher": teacher} if teacher else {})), family_of(family)
     goal.check(spec)
     vocabulary = vocabulary_of(load_tokenizer(tokenizer.path))
     room = goal.room(spec, max_tokens)
     longest = 1 << 30 if goal.data == "blocks" else room  # blocks are cut from whole texts
     shards = [shard for each in tokens for shard in each.shards("train")]
-    if input:
+    if goal.data == "sentences":
+        plans = plan_corpus(input, format, field)
+        shards, documents = make_pairs(runtime, plans, field, str(tokenizer.path), goal, room, seed, pretrained.scratch)
+        pretrained.properties["documents"] = documents
+    elif input:
         shards = _tokenise(input, format, field, tokenizer, longest, spec.word_bytes, runtime, pretrained)
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
         rows, counts = _rows(goal, shards, vocabulary, room, spec.word_bytes, runtime, pretrained, Path(folder))

@@ -6,7 +6,7 @@ from typing import Annotated
 from etils import epath
 from pydantic import Field
 
-from components.artifacts import Evaluation, Model, Pushed, Validation
+from components.artifacts import Comparison, Evaluation, Model, Pushed, Validation
 from components.base import Input, Output, component
 from components.versions import METRICS, ORIGIN, places, prune, publish, pushed_before
 
@@ -16,6 +16,7 @@ def pusher(
     trained: Input[Model],
     evaluation: Input[Evaluation],
     validation: Input[Validation],
+    comparison: Input[Comparison] | None,
     pushed: Output[Pushed],
     *,
     model: Annotated[
@@ -26,11 +27,12 @@ def pusher(
     ] = "",
     keep: Annotated[int, Field(ge=0, description="newest versions that are kept, older ones are removed; 0: all")] = 10,
 ) -> None:
-    """Copies the SavedModel to the next version, unless it is not blessed, or was pushed before."""
+    """Copies the SavedModel to the next version, unless it is not blessed, the champion stays, or it was pushed."""
     home = pushed.path.parent.parent
     model = model or home.name
-    if not (evaluation.properties["blessed"] and validation.properties["loads"]):
-        pushed.properties.update(served=None, reasons=evaluation.properties["reasons"])
+    against = comparison.properties["reasons"] if comparison and not comparison.properties["takes_over"] else []
+    if against or not (evaluation.properties["blessed"] and validation.properties["loads"]):
+        pushed.properties.update(served=None, reasons=against or evaluation.properties["reasons"])
         return
     served = (epath.Path(directory) if directory else home / "served") / model
     known = pushed_before(served, trained.fingerprint)

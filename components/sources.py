@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from etils import epath
 
-from data.errors import DataError
+from data.errors import ConfigError, DataError
 
 REMOTE_TABLES = ("tfds:", "bigquery:")  # sources that are not files: read as they are, known by their name
 
@@ -44,6 +44,19 @@ def find_spans(pattern: str) -> list[str]:
         return [""]
     spans = {file.captures["span"] for file in find_files(pattern)}
     return sorted(spans, key=lambda s: [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", s)])
+
+
+def in_window(spans: list[str], window: str) -> list[str]:
+    """Those of the spans, oldest first, that `example_gen.spans` asks for. Raises ConfigError where it is none."""
+    if window.startswith("last:"):
+        return spans[-int(window.removeprefix("last:")) :]
+    if window == "all":
+        return spans
+    first, last = map(int, window.split("-"))
+    found = [span for span in spans if span.isdigit() and first <= int(span) <= last]
+    if not found:
+        raise ConfigError(f"example_gen.spans: got '{window}', and the input has spans {', '.join(spans) or 'none'}")
+    return found
 
 
 def _regex(pattern: str, span: str = "") -> str:

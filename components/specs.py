@@ -72,6 +72,12 @@ def fine_tuning_of(value: dict[str, Any]) -> Any:
     return spec_of(FineTuning, value)
 
 
+def distillation_of(value: dict[str, Any]) -> Any:
+    from models.distillation import Distillation
+
+    return spec_of(Distillation, value)
+
+
 def checked(make: Any) -> AfterValidator:
     """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
     return AfterValidator(lambda value: (make(value), value)[1] if value else value)

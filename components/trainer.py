@@ -1,5 +1,6 @@
 """The token store to a trained model, exported as a SavedModel: one path for every family, task and strategy."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from components.base import Input, Output, Recorded, Runtime, Shared, Source, co
 from components.specs import (
     Table,
     checked,
+    distillation_of,
     early_stopping_of,
     family_of,
     fine_tuning_of,
@@ -18,6 +20,7 @@ from components.specs import (
     spec_of,
     with_sources,
 )
+from components.warm_start import ADAPTED, WEIGHTS, counted_of, known_of
 from data.errors import ConfigError, DataError, did_you_mean
 
 
@@ -28,6 +31,7 @@ def trainer(
     schema: Input[Schema],
     examples: list[Input[Examples]],
     pretrained: Input[Pretrained] | None,
+    champion: Input[Model] | None,
     model: Output[Model],
     runtime: Runtime,
     *,
@@ -55,6 +59,12 @@ def trainer(
         checked(fine_tuning_of),
         Field(description="table of which layers train, when, and how fast; see Fine-tuning below"),
     ] = {},
+    distill: Annotated[
+        dict[str, Any],
+        checked(distillation_of),
+        Field(description="table of a trained model that teaches this one; see Distillation below"),
+    ] = {},
+    teacher: Annotated[Source[str], Field(description="set from trainer.distill.teacher: its content counts")] = "",
     accumulate: Annotated[
         int, Field(gt=0, description="pieces of a batch whose gradients are added up one by one, to save memory")
     ] = 1,
@@ -89,12 +99,15 @@ def trainer(
     checkpoint_seconds: Recorded[Annotated[float, Field(gt=0, description="time between checkpoints")]] = 300.0,
 ) -> None:
     """Trains the family on the task and exports a SavedModel that takes strings, with golden requests in it."""
+    from components.teaching import teach
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
     from models.build import adapt, build_model, inputs_of, vocabulary_of
+    from models.distillation import student_of
     from models.loop import train
     from models.tasks import TASKS
     from models.training import Training
+    from models.warm_start import report, warm
 
     family = with_sources(family, {"vectors": vectors, "preset": preset, "weights": weights, "hub": hub})
     given, job = family_of(family), spec_of(TASKS[task], head)
@@ -105,11 +118,16 @@ def trainer(
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
-    arguments = spec, job, vocabulary_of(words), max_tokens, labels, pairs
-    adapted = adapt(spec, _batches(stores["train"], max_tokens), arguments[2], max_tokens)
+    vocabulary, known = vocabulary_of(words), known_of(champion, words, labels)
+    adapted = counted_of(champion, known) or adapt(spec, _batches(stores["train"], max_tokens), vocabulary, max_tokens)
+    about = {"task": task, "family": family, "head": head, **_read_by(tokens, stores, labels, inputs_of(job, pairs))}
+    build, goal = partial(build_model, spec, job, max_tokens=max_tokens, pairs=pairs, adapted=adapted), job
+    build = partial(partial(warm, build, known) if known else build, vocabulary, labels=labels)
+    if teacher:
+        build, goal = teach(distill, teacher, (build, spec, job), stores["train"], examples, about, words)
     result = train(
-        partial(build_model, *arguments, adapted),
-        job,
+        build,
+        goal,
         stores["train"],
         stores["valid"],
         training=Training(
@@ -135,26 +153,28 @@ def trainer(
     )
     if not runtime.is_chief:
         return
-    model.properties.update(
-        task=task,
-        family=family,
-        head=head,
-        labels=labels,
-        inputs=list(inputs_of(job, pairs)),
-        fields=tokens[0].properties["fields"],
-        max_tokens=max_tokens,
-        rows={split: len(store) if store else 0 for split, store in stores.items()},
-        **_learned(result, spec, plan),
-    )
-    _save(model, result.model, spec, job, words, labels, max_tokens, examples)
+    trained = student_of(result.model)
+    model.properties.update(about, **_learned(result, trained, spec, plan), warm_start=report(known))
+    _save(model, trained, spec, job, words, labels, max_tokens, examples, adapted)
 
 
-def _learned(result: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
+def _learned(result: Any, trained: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
     """What the artifact says of a training: how large, how long, and what the family would have a user read of it."""
     return {
-        "parameters": sum(int(weight.shape.num_elements() or 0) for weight in result.model.trainable_weights),
+        "parameters": sum(int(weight.shape.num_elements() or 0) for weight in trained.trainable_weights),
         "training": {"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
-        "learned": family.report(result.model.encoder),
+        "learned": family.report(trained.encoder),
+    }
+
+
+def _read_by(tokens: list[Tokens], stores: dict[str, Any], labels: list[str], inputs: Sequence[str]) -> dict[str, Any]:
+    """What the artifact says of the rows that a model reads."""
+    return {
+        "labels": labels,
+        "inputs": list(inputs),
+        "fields": tokens[0].properties["fields"],
+        "max_tokens": tokens[0].properties["max_tokens"],
+        "rows": {split: len(store) if store else 0 for split, store in stores.items()},
     }
 
 
@@ -218,8 +238,10 @@ def _save(
     labels: list[str],
     max_tokens: int,
     examples: list[Examples],
+    adapted: Any,
 ) -> None:
-    """`saved_model/` with what later stages need inside it, and `weights.npz` to start another training from."""
+    """`saved_model/` with what later stages need inside it; `weights.npz` and `adapted.npz`, what the family counted,
+    to start another training from."""
     import numpy as np
 
     from components.golden import write_golden
@@ -230,8 +252,10 @@ def _save(
     export(trained, family, task, tokenizer, labels, max_tokens, inputs, place)
     write_properties(place, model.properties)
     write_golden(place, _some_texts(examples, inputs))
-    with (model.path / "weights.npz").open("wb") as file:
+    with (model.path / WEIGHTS).open("wb") as file:
         np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
+    with (model.path / ADAPTED).open("wb") as file:
+        np.savez(file, **adapted)
 
 
 def _some_texts(examples: list[Examples], inputs: list[str]) -> dict[str, list[bytes]]:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from components.artifacts import Examples, TokenizerFiles, Tokens
+from components.artifacts import Examples, Guard, TokenizerFiles, Tokens
 from components.base import Input, Output, Runtime, Shared, component
+from components.leaks import leaked, without
 from data import schema
 
 BATCH_ROWS = 4096
@@ -22,6 +23,7 @@ COLUMNS = (  # of examples, and what becomes of them in token records: ids, and 
 def transform(
     examples: Input[Examples],
     tokenizer: Input[TokenizerFiles],
+    guard: Input[Guard] | None,
     tokens: Output[Tokens],
     runtime: Runtime,
     *,
@@ -38,7 +40,7 @@ def transform(
 
     shards = [(split, shard) for split in schema.SPLITS for shard in examples.shards(split)]
     labels = tuple(examples.properties["labels"])
-    args = (str(tokenizer.path), str(tokens.path), task, labels, max_tokens, word_bytes)
+    args = (str(tokenizer.path), str(tokens.path), task, labels, max_tokens, word_bytes, leaked(guard))
     found = over_blocks(runtime, "transform", shards, _transform_shard, args, _merge, tokens.scratch)
     tokens.properties.update(
         labels=list(labels),
@@ -59,7 +61,14 @@ class _Lengths:
 
 
 def _transform_shard(
-    shard: tuple[str, str], tokenizer: str, out: str, task: str, labels: tuple, max_tokens: int, word_bytes: int
+    shard: tuple[str, str],
+    tokenizer: str,
+    out: str,
+    task: str,
+    labels: tuple,
+    max_tokens: int,
+    word_bytes: int,
+    leaks: tuple,
 ) -> dict:
     """Writes the token shard of one shard of examples. Runs in a worker."""
     import numpy as np
@@ -77,6 +86,8 @@ def _transform_shard(
     encoder, spec = load_tokenizer(tokenizer), TASKS[task]()
     with epath.Path(path).open("rb") as file:
         batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, use_threads=False)
+        if leaks and split != "test":
+            batches = (without(batch, leaks) for batch in batches)
         write_shard(
             target, (_records(batch, encoder, spec, labels, max_tokens, word_bytes, lengths) for batch in batches)
         )

@@ -35,6 +35,7 @@ Batches (dict of NumPy arrays; B rows, L tokens, both fixed for a bucket).
 | length, length_pair | <int32>[B] | number of real tokens |
 | word_bytes, word_bytes_pair | <uint8>[B, L, W] | each word's UTF-8 bytes, cut or padded with 0 to W |
 | frozen | <float>[B, M, F] | in training only, in place of word_bytes: what frozen layers make of a packed row |
+| teacher | <float32>[B, C] | in training only, where a teacher teaches: its logits, in the order of the labels |
 | class | <int32>[B] | index into the model's labels |
 | classes | <float32>[B, labels] | 1 for each label that the row has |
 | tags, marks, marks_pair | <int32>[B, L] | for each id, as above; of padding -1, 0, 0 |
@@ -57,6 +58,7 @@ LENGTH_PAIR = "length_pair"
 WORD_BYTES = "word_bytes"
 WORD_BYTES_PAIR = "word_bytes_pair"
 FROZEN = "frozen"
+TEACHER = "teacher"
 CLASS = "class"
 CLASSES = "classes"
 TAGS = "tags"

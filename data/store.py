@@ -109,6 +109,7 @@ class TokenStore:
     classes: <int32>[rows], index into the model's labels, -1 where a row has none.
     weights: <float32>[rows]; a caller may change them before training (class weights).
     lengths: <int32>[rows], tokens of ids and ids_pair together.
+    places: <int64>[rows], which row of the shards each is, counted through all of them, those left out included.
     dropped: number of rows left out, by label (None: the row has no label).
     """
 
@@ -150,6 +151,7 @@ class TokenStore:
         self._scores = np.concatenate(scores).astype(np.float32) if SCORE in names else None
         self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
+        self.places = np.concatenate([r + n for r, n in zip(kept, np.cumsum([0, *map(len, chunks)]), strict=False)])
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -189,9 +191,9 @@ class TokenStore:
             batch[name] = _many_hot(column.rows(rows), self._labels)
         return batch | {name: column(rows, length) for name, column in self._computed.items()}
 
-    def replace_words(self, name: str, column: Callable[[np.ndarray, int], np.ndarray]) -> None:
-        """From now on batches hold `name`, `column(rows <int64>[B], length)`, in place of the words' bytes."""
-        self._words, self._computed[name] = {}, column
+    def add(self, name: str, column: Callable[[np.ndarray, int], np.ndarray], words: bool = True) -> None:
+        """From now on batches hold `name`, `column(rows <int64>[B], length)`; the words' bytes only with `words`."""
+        self._computed[name], self._words = column, self._words if words else {}
 
     def _open(self, path: str | Path) -> list[pa.RecordBatch]:
         path = epath.Path(path)
@@ -266,8 +268,8 @@ class _Ragged:
         self.values = [column.values.to_numpy() for column in columns]  # views of the mapped files
         self.lookups = lookups
         self.chunk = np.repeat(np.arange(len(kept), dtype=np.int32), [len(rows) for rows in kept])
-        self.starts = _concatenate(offsets, kept, lambda each: each[:-1]).astype(np.int64)
-        self.lengths = _concatenate(offsets, kept, np.diff)
+        self.starts = _joined(offsets, kept, lambda each: each[:-1]).astype(np.int64)
+        self.lengths = _joined(offsets, kept, np.diff)
 
     def gather(self, rows: np.ndarray, length: int, fill: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Values <int32>[B, length], padded with `fill`, and lengths <int32>[B] of the rows <int64>[B]."""
@@ -289,9 +291,7 @@ class _Ragged:
         return values if not self.lookups or self.lookups[chunk] is None else self.lookups[chunk][values]
 
 
-def _concatenate(
-    offsets: list[np.ndarray], kept: list[np.ndarray], of: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def _joined(offsets: list[np.ndarray], kept: list[np.ndarray], of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     return np.concatenate([of(each)[rows] for each, rows in zip(offsets, kept, strict=True)])
 
 

@@ -48,7 +48,7 @@ def cache_frozen(
     identity = _digest(layers)
     for name, store in stores.items():
         columns[name].open(directory, name, identity)
-        store.replace_words(FROZEN, columns[name].gather)
+        store.add(FROZEN, columns[name].gather, words=False)
 
 
 class _Column:

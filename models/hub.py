@@ -59,6 +59,13 @@ def load_backbone(preset: str, kind: type["keras_hub.models.Backbone"], **option
         ) from error
 
 
+def backbone_class(preset: str) -> str:
+    """Name of KerasHub's class that a folder's backbone is of; empty where it is no such folder."""
+    if not is_folder(preset) or not (epath.Path(preset) / "config.json").exists():
+        return ""
+    return published.read_config(find_folder(preset)).get("class_name", "")
+
+
 def save_backbone(backbone: "keras_hub.models.Backbone", folder: epath.Path) -> None:
     """Writes a backbone as a folder that `load_backbone` reads, without a tokenizer and without the time of day."""
     with TemporaryDirectory(prefix="polisemia-preset-") as local:

@@ -23,10 +23,17 @@ class TextModel(keras.Model):
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> Any:
         """Logits, a tensor or a nest of them, in float32, whatever the precision inside."""
+        packed, encoded = self.encode(batch, training)
+        return self.answer(encoded, packed, batch)
+
+    def encode(self, batch: Mapping[str, tf.Tensor], training: bool = False):
+        """The packed batch, and Encoded of it."""
         packed = self.pack(batch)
         if FROZEN in batch:
             packed[FROZEN] = _fit(batch[FROZEN], tf.shape(packed["mask"])[1])
-        encoded = self.encoder(packed, training=training)
+        return packed, self.encoder(packed, training=training)
+
+    def answer(self, encoded, packed: Mapping[str, tf.Tensor], batch: Mapping[str, tf.Tensor]) -> Any:
         return in_float32(self.head(self.unpack(encoded, packed, batch)))
 
 

@@ -15,10 +15,11 @@ import tensorflow as tf
 
 from data.arrays import joined
 from data.batches import Call
-from data.schema import CLASS, WEIGHT
+from data.schema import CLASS, TEACHER, WEIGHT
 from data.store import TokenStore
 from models.averaging import Average
 from models.layers import in_float32
+from models.rows import is_row_sparse
 from models.strategy import local_replicas
 from models.tasks.base import Task
 from models.training import Training
@@ -96,12 +97,39 @@ def _in_pieces(gradients_of: Callable, part: Mapping[str, tf.Tensor], pieces: in
     def add(n, loss, sums):
         more, gradients = gradients_of({name: value[n] for name, value in parted.items()})
         unused.update(place for place, gradient in enumerate(gradients) if gradient is None)
-        gradients = [0.0 if gradient is None else tf.convert_to_tensor(gradient) for gradient in gradients]
-        return n + 1, loss + more, [each + gradient for each, gradient in zip(sums, gradients, strict=True)]
+        return n + 1, loss + more, [_added(*each, n) for each in zip(sums, gradients, variables, strict=True)]
 
-    nothing = 0, 0.0, [tf.zeros(variable.shape, variable.dtype) for variable in variables]
+    nothing = 0, 0.0, [_no_sum(variable, pieces) for variable in variables]
     _, loss, sums = tf.while_loop(lambda n, *_: n < pieces, add, nothing)
-    return loss, [None if place in unused else each for place, each in enumerate(sums)]
+    summed = [_sum(*each) for each in zip(sums, variables, strict=True)]
+    return loss, [None if place in unused else each for place, each in enumerate(summed)]
+
+
+def _no_sum(variable: keras.Variable, pieces: int):
+    """What the gradients of a variable are added to. Of a table of Rows, the rows with a gradient are kept, piece
+    behind piece: a sum would be as large as the table."""
+    if not is_row_sparse(variable):
+        return tf.zeros(variable.shape, variable.dtype)
+    shapes = {variable.dtype: [None, *variable.shape[1:]], "int64": [None]}
+    return [tf.TensorArray(kind, pieces, infer_shape=False, element_shape=each) for kind, each in shapes.items()]
+
+
+def _added(total, gradient, variable: keras.Variable, n: tf.Tensor):
+    if not is_row_sparse(variable):
+        return total if gradient is None else total + tf.convert_to_tensor(gradient)
+    if gradient is None:
+        gradient = tf.IndexedSlices(tf.zeros([0, *variable.shape[1:]]), tf.zeros([0], tf.int64))
+    elif not isinstance(gradient, tf.IndexedSlices):
+        gradient = tf.IndexedSlices(gradient, tf.range(variable.shape[0]))
+    values, rows = total
+    return [values.write(n, gradient.values), rows.write(n, tf.cast(gradient.indices, tf.int64))]
+
+
+def _sum(total, variable: keras.Variable):
+    if not is_row_sparse(variable):
+        return total
+    values, rows = (each.concat() for each in total)
+    return tf.IndexedSlices(values, rows, tf.constant(list(variable.shape), tf.int64))
 
 
 def any_shape(store: TokenStore, *leading: int) -> dict[str, tf.TensorSpec]:
@@ -169,8 +197,8 @@ def _kept(found: Sequence, here: np.ndarray):
 
 
 def features(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """What of a batch the model reads: all but the answer and its weight."""
-    return {name: value for name, value in batch.items() if name not in (CLASS, WEIGHT)}
+    """What of a batch the model reads: all but the answer, a teacher's, and the weight."""
+    return {name: value for name, value in batch.items() if name not in (CLASS, TEACHER, WEIGHT)}
 
 
 def load(store: TokenStore, call: Call, replicas: int, tight: bool = False) -> dict[str, tf.Tensor]:

@@ -66,6 +66,26 @@ def run(
 
 
 @app.command()
+def retrain(config: ConfigPath, set: Sets = [], home: Home = "runs", as_json: Json = False) -> None:
+    """Look at the new spans of CONFIG's data and keep the served model, train it on, or train anew; a new model is
+    pushed only where it surely is as good."""
+    from etils import epath
+
+    from pipeline.config import load_config
+    from pipeline.report import Screen, print_record
+    from pipeline.retraining import retrain as decide_and_train
+    from pipeline.runner import locked
+
+    checked = load_config(config, set)
+    root = epath.Path(home) / checked.name
+    with Screen(quiet=as_json) as screen, locked(root, screen.on_wait):
+        record = decide_and_train(checked, epath.Path(home), screen.runtime(checked), screen.on_stage)
+    print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
+    if record["retrain"]["decision"] != "keep" and not record["retrain"]["pushed"]:
+        raise typer.Exit(NOT_GOOD_ENOUGH)
+
+
+@app.command()
 def check(
     config: ConfigPath,
     set: Sets = [],

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
+from components.saved_model import find_model
 from components.specs import family_of, objective_of
+from components.teaching import find_pretrained
 from components.tokenizer_gen import check_options
 from data.errors import ConfigError, did_you_mean
 from data.remote import is_folder
@@ -23,14 +25,17 @@ from models.tasks import TASKS
 from pipeline.graph import GRAPH, STAGES
 
 FOLDERS = ("preset", "weights", "hub")  # parameters of families that may be one
-TOP = ("name", "task", "beam")
+TOP = ("name", "task", "beam", "warm_start")
 OPTIONAL = {node.name for node in GRAPH if node.optional}
 SHORT = ("family", "format", "optimizer", "objective")  # `family = "lstm"` is short for `family = { name = "lstm" }`
 
 
 @dataclass(frozen=True)
 class Config:
-    """A checked config. `sections[stage]` holds what the config sets, with defaults filled in."""
+    """A checked config. `sections[stage]` holds what the config sets, with defaults filled in.
+
+    warm: the config of a training that goes on from another model, as `[warm_start]` changes `[trainer]` for it.
+    """
 
     name: str
     task: str
@@ -38,6 +43,7 @@ class Config:
     beam: dict[str, Any] = field(default_factory=dict)
     given: frozenset[str] = frozenset()  # the sections that the config has
     path: str = ""  # of its file
+    warm: "Config | None" = None
 
 
 def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
@@ -60,7 +66,27 @@ def check_config(raw: dict[str, Any]) -> Config:
     problems += _check_together(raw, sections)
     if problems:
         raise ConfigError(*dict.fromkeys(problems))
-    return Config(raw["name"], raw["task"], sections, dict(raw.get("beam", {})), frozenset(set(raw) & set(STAGES)))
+    beam, given = dict(raw.get("beam", {})), frozenset(set(raw) & set(STAGES))
+    return Config(raw["name"], raw["task"], sections, beam, given, warm=_check_warm(raw))
+
+
+def _check_warm(raw: dict[str, Any]) -> Config | None:
+    """The config with the keys of `[warm_start]` in its `[trainer]`. Raises ConfigError with all that is wrong."""
+    warm = raw.get("warm_start")
+    if warm is None:
+        return None
+    if not isinstance(warm, dict):
+        raise ConfigError(f"warm_start: got {warm!r}; wanted a section with keys of [trainer]")
+    if "family" in warm:
+        raise ConfigError("warm_start.family: a model that goes on from another is of its family; drop it")
+    trainer = dict(raw["trainer"])
+    for key, value in warm.items():
+        both = isinstance(value, dict) and isinstance(trainer.get(key), dict)
+        trainer[key] = {**trainer[key], **value} if both else value
+    try:
+        return check_config({**{key: value for key, value in raw.items() if key != "warm_start"}, "trainer": trainer})
+    except ConfigError as error:
+        raise ConfigError(*(p.replace("trainer.", "warm_start.", 1) for p in error.problems)) from None
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -112,7 +138,7 @@ def _check_section(name: str, raw: dict[str, Any], problems: list[str]) -> dict[
     if not isinstance(values, dict):
         problems.append(f"{name}: got {values!r}; wanted a section, [{name}]")
         return {}
-    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", *FOLDERS}]
+    known = [key for key in stage.params.model_fields if key not in stage.shared | {"span", "teacher", *FOLDERS}]
     values = {key: value for key, value in values.items() if key in known or _unknown(name, key, known, problems)}
     shared = {key: raw.get(key, "") for key in stage.shared}
     if name not in raw and name in OPTIONAL:
@@ -170,6 +196,8 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
             trainer["family"] = {key: value for key, value in trainer["family"].items() if key != "vectors"}
         for name in FOLDERS:
             problems += _fill_folder(trainer, name)
+        with _collecting(problems):
+            _fill_teacher(trainer)
     return problems
 
 
@@ -180,7 +208,16 @@ def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any
     section["objective"] = section["objective"] or {"name": family.objective}
     if not section["objective"]["name"]:
         raise ConfigError(f"pretrainer: no objective is for family '{given['name']}'; drop this section")
-    objective_of(section["objective"]).check(family)
+    goal = objective_of(section["objective"])
+    goal.check(family)
+    if goal.data == "sentences" and not section["input"]:
+        raise ConfigError(
+            f"pretrainer.input: missing; objective '{section['objective']['name']}' learns from pairs of sentences of "
+            "documents: wanted their files (the examples' own, with `field`, if these are documents)"
+        )
+    if "teacher" in type(goal).model_fields:
+        section["teacher"] = find_pretrained(goal.teacher)
+        section["objective"] = {key: value for key, value in section["objective"].items() if key != "teacher"}
     tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
 
 
@@ -240,6 +277,20 @@ def _fill_folder(trainer: dict[str, Any], name: str) -> list[str]:
     trainer[name] = value
     trainer["family"] = {key: value for key, value in trainer["family"].items() if key != name}
     return []
+
+
+def _fill_teacher(trainer: dict[str, Any]) -> None:
+    """The SavedModel that teaches, a source of the stage. Raises ConfigError when there is none."""
+    if not trainer["distill"]:
+        return
+    if not (path := trainer["distill"].get("teacher")):
+        raise ConfigError("trainer.distill.teacher: missing; wanted a trained model, as `polisemia predict` takes it")
+    try:
+        place, _ = find_model(path)
+    except ConfigError as error:
+        raise ConfigError(*(f"trainer.distill.teacher: {problem}" for problem in error.problems)) from None
+    trainer["teacher"] = str(place)
+    trainer["distill"] = {key: value for key, value in trainer["distill"].items() if key != "teacher"}
 
 
 def _is_path(value: str) -> bool:

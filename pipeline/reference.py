@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
+from models.distillation import Distillation
 from models.families import FAMILIES
 from models.fine_tuning import FineTuning
 from models.objectives import OBJECTIVES
@@ -24,6 +25,7 @@ HIDDEN = {  # set by the pipeline, not by a config
         "preset",
         "weights",
         "hub",
+        "teacher",
         "word_bytes",
         "vectors",
         "vectors_encoding",
@@ -66,6 +68,8 @@ def reference() -> str:
     parts.append(_table(Optimizer))
     parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")
     parts.append(_table(FineTuning))
+    parts.append("## Distillation: `[trainer] distill = { teacher = ..., ... }`\n\n" + _doc(Distillation, whole=True))
+    parts.append("\n" + _table(Distillation))
     parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
     for name, kind in FORMATS.items():
         parts.append(f"### {name}\n\n{_doc(kind)}\n")

@@ -104,6 +104,9 @@ def summary(record: dict[str, Any]) -> list[str]:
             beside = f"   (baseline {baseline:.4f})" if baseline is not None else ""
             lines.append(f"{name:<12} {metric['value']:.4f}   95 % [{metric['low']:.4f}, {metric['high']:.4f}]{beside}")
         lines += evaluation["reasons"]
+    if retrained := record.get("retrain"):
+        lines += [f"decision: {retrained['decision']}: {'; '.join(retrained['reasons'])}"]
+        lines += [retrained["verdict"]] if "verdict" in retrained else []
     if served := record.get("served"):
         lines += _served(record["name"], served)
     elif "served" in record:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version as installed
 from typing import Any
 
@@ -15,11 +16,11 @@ from etils import epath
 
 from components.artifacts import Artifact
 from components.base import Runtime
-from components.sources import find_spans
+from components.sources import find_spans, in_window
 from components.versions import ORIGIN, served_now
 from data.errors import StageError
 from pipeline.config import Config
-from pipeline.graph import GRAPH, Node
+from pipeline.graph import CHAMPION, GRAPH, WARM, Node
 from pipeline.history import begin, end, write_record
 from pipeline.sources import SourceHashes
 
@@ -46,12 +47,17 @@ class StageRun:
 
 @dataclass
 class Run:
-    """A run of a config under a home. `made` fills up stage by stage, in graph order."""
+    """A run of a config under a home. `made` fills up stage by stage, in graph order.
+
+    given: what no stage makes, CHAMPION and WARM. pinned: what stands for stages that are not run, by their names.
+    """
 
     config: Config
     home: epath.Path
     runtime: Runtime
     on_stage: Callable[[str, str], None] = lambda stage, span: None
+    given: dict[str, Artifact] = field(default_factory=dict)
+    pinned: dict[str, Artifact] = field(default_factory=dict)
     made: list[StageRun] = field(default_factory=list)
     verified: set[str] = field(default_factory=set)  # artifacts whose bytes are known to be as they were written
 
@@ -62,29 +68,50 @@ class Run:
     def artifacts(self, stage: str) -> list[StageRun]:
         return [run for run in self.made if run.stage == stage]
 
-    def to(self, until: str = "") -> "Run":
-        """Makes every stage up to `until` (all of them when empty) and writes the run's record."""
+    def to(self, until: str = "", write: bool = True) -> "Run":
+        """Makes every stage up to `until` (all of them when empty) and writes the run's record, if asked to."""
         with disk_errors(self.root):
             self._to(until)
+            if write:
+                self.finish(self.record())
         return self
+
+    def finish(self, record: dict[str, Any]) -> None:
+        """Writes the record: the run is at its end."""
+        if self.runtime.is_chief:
+            write_record(self.root, record)
+            end(self.root, self.config.path)
 
     def _to(self, until: str) -> None:
         hashes = SourceHashes(self.home)
-        spans = _spans(self.config)
+        done = {(run.stage, run.span) for run in self.made}  # of the same run, as far as it was asked for before
         for node in GRAPH:
-            if node.optional and node.name not in self.config.given:
-                continue
-            for span in spans if node.by_span else [""]:
-                self.made.append(self._stage(node, span, hashes))
+            if not self._skips(node):
+                spans = (self.window if node.windowed else self.spans) if node.by_span else [""]
+                self.made += [self._stage(node, span, hashes) for span in spans if (node.name, span) not in done]
             if node.name == until:
                 break
         hashes.save()
-        if self.runtime.is_chief:
-            write_record(self.root, self.record())
-            end(self.root, self.config.path)
+
+    def _skips(self, node: Node) -> bool:
+        asked = not node.optional or node.name in self.config.given
+        return not asked or (node.guards and self.spans == [""]) or (node.against and CHAMPION not in self.given)
+
+    @cached_property
+    def spans(self) -> list[str]:
+        """Every span of the input, oldest first; [""] where it has none."""
+        pattern = self.config.sections["example_gen"]["input"]
+        return find_spans(pattern if isinstance(pattern, str) else pattern["train"])
+
+    @cached_property
+    def window(self) -> list[str]:
+        """The spans that are trained on."""
+        return in_window(self.spans, self.config.sections["example_gen"]["spans"])
 
     def _stage(self, node: Node, span: str, hashes: SourceHashes) -> StageRun:
         started = time.monotonic()
+        if node.name in self.pinned:
+            return StageRun(node.name, span, self.pinned[node.name], 0.0, True)
         params = self._params(node, span)
         inputs = self._inputs(node, span)
         facts = _facts(node, params, inputs, hashes, span)
@@ -156,11 +183,16 @@ class Run:
     def _inputs(self, node: Node, span: str) -> dict[str, Any]:
         inputs: dict[str, Any] = {}
         for name, spec in node.stage.inputs.items():
-            found = [
-                run.artifact
-                for run in self.artifacts(node.inputs[name])
-                if not (node.by_span and run.span) or run.span == span
-            ]
+            if node.inputs[name] in (CHAMPION, WARM):
+                inputs[name] = self.given.get(node.inputs[name])
+                continue
+            runs = self.artifacts(node.inputs[name])
+            if not node.by_span:
+                found = [run.artifact for run in runs if not run.span or run.span in self.window]
+            elif spec.many:
+                found = [run.artifact for run in runs if self.spans.index(run.span) < self.spans.index(span)]
+            else:
+                found = [run.artifact for run in runs if run.span in ("", span)]
             inputs[name] = found if spec.many else found[0] if found else None
         return inputs
 
@@ -187,11 +219,6 @@ class Run:
         (trained,) = self.artifacts("trainer")
         other = served.get(ORIGIN) != trained.artifact.fingerprint
         return {**served, "pushed": pushed["version"]} if other else served
-
-
-def _spans(config: Config) -> list[str]:
-    pattern = config.sections["example_gen"]["input"]
-    return find_spans(pattern if isinstance(pattern, str) else pattern["train"])
 
 
 def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from data.remote import is_folder
 
 _RACY_SECONDS = 2  # a file written this shortly before it was hashed may change again within its time stamp
 # Files of a folder that are read, by how their suffixes begin: presets, tokenizers, ELMo's weights, SavedModels.
-COUNTED = (".json", ".txt", ".model", ".spm", ".safetensors", ".h5", ".hdf5", ".pb", ".index", ".data-")
+COUNTED = (".json", ".txt", ".model", ".spm", ".safetensors", ".h5", ".hdf5", ".npz", ".pb", ".index", ".data-")
 
 
 class SourceHashes:

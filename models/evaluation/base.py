@@ -49,6 +49,15 @@ class Judgement(ABC):
         """Every metric with its 95 % interval, over all rows or those of an index <int>[n]."""
 
     @abstractmethod
+    def at(self, weights: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """These metrics <float64>[R] where each row counts as often as weights <float64>[R, N] say; NaN where there is
+        nothing to measure. For comparing two models on the same resamples."""
+
+    def right(self) -> np.ndarray | None:
+        """Which answers are right <bool>[N], for tasks where an answer is that or wrong."""
+        return None
+
+    @abstractmethod
     def baseline(self) -> tuple[dict[str, float], str]:
         """The same metrics for an answer that reads no text, and a sentence that says what it answers."""
 
@@ -95,6 +104,10 @@ class Summed(Judgement):
     def measure(self, resamples, seed, rows=None):
         statistics = self.statistics if rows is None else self.statistics[rows]
         return resampled(self.of_sums, statistics, resamples, seed)
+
+    def at(self, weights, names):
+        values = self.of_sums(weights @ self.statistics)
+        return {name: np.asarray(values[name]) for name in names}
 
     def point(self, statistics: np.ndarray) -> dict[str, float]:
         """The metrics of other answers to the same rows, such as a baseline's."""

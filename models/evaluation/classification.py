@@ -52,6 +52,13 @@ class ClassificationJudgement(Judgement):
         found = metrics.bootstrap(self._metrics(), *arguments, resamples, seed)
         return {name: interval(*values) for name, values in found.items() if np.isfinite(values).all()}
 
+    def at(self, weights, names):
+        every = self._metrics()
+        return {name: np.asarray(every[name](self.classes, self.scores, weights * self.weights)) for name in names}
+
+    def right(self):
+        return self.answered == self.classes
+
     def _metrics(self) -> dict[str, metrics.Metric]:
         known = len(self.known)
 

@@ -13,7 +13,7 @@ from models.objectives.base import Objective
 class BackboneObjective(Objective):
     """For families on KerasHub's backbones, of `kind`. The model it builds holds the one it trains as `backbone`."""
 
-    kind: ClassVar[type[Pretrained]]
+    kind: ClassVar[type[Pretrained] | tuple[type[Pretrained], ...]]
     # Adam of Devlin et al. 2019 with a higher rate and fewer tokens a batch, as small models and texts want it.
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 10,

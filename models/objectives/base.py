@@ -27,7 +27,9 @@ class Objective(BaseModel):
     # rows: a row of the store a text or a piece of one, as data/schema.py's batches {ids, length, weight}.
     # pairs: a row two words up to `window` apart, {ids <int32>[B, 2], length, weight, count <float32>[B]}.
     # blocks: a row max_tokens of contiguous text, which begins with the id that the row before ends with.
-    data: ClassVar[Literal["rows", "pairs", "blocks"]] = "rows"
+    # sentences: a row two segments of documents, which `pairs` makes of their sentences, {ids, length, ids_pair,
+    #   length_pair, class, weight}; the documents come from `[pretrainer] input`.
+    data: ClassVar[Literal["rows", "pairs", "blocks", "sentences"]] = "rows"
     fixed_length: ClassVar[bool] = False  # what it leaves reads no longer rows than it was trained on
     measured: ClassVar[bool] = False  # has metrics, which the examples' valid split is measured by after each epoch
     recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent

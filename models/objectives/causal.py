@@ -12,7 +12,7 @@ class Causal(BackboneObjective):
     """Over blocks of contiguous text, without padding, an end token after each text where the tokenizer has one."""
 
     kind: ClassVar[type] = Gpt2
-    data: ClassVar[Literal["rows", "pairs", "blocks"]] = "blocks"
+    data: ClassVar[Literal["rows", "pairs", "blocks", "sentences"]] = "blocks"
     fixed_length: ClassVar[bool] = True
 
     def weights(self, lengths):

@@ -15,7 +15,7 @@ class GloveObjective(WordObjective):
     most: float = Field(100.0, gt=0, description="pairs that count this or more have the full weight (x_max)")
     power: float = Field(0.75, gt=0, le=1, description="of the weight of those that count less (alpha)")
 
-    data: ClassVar[Literal["rows", "pairs"]] = "pairs"
+    data: ClassVar[Literal["rows", "pairs", "blocks", "sentences"]] = "pairs"
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 15,
         "batch_tokens": 4096,

@@ -15,13 +15,13 @@ from data.errors import StageError
 from tests.components import exported
 
 
-def push(root, trained, fingerprint="p1", blessed=True, **params):
+def push(root, trained, fingerprint="p1", blessed=True, comparison=None, **params):
     pushed = Pushed(root / "opiniones" / "pusher" / fingerprint)
     pushed.clear()
     reasons = ["accuracy is 0.9"] if blessed else ["accuracy is 0.4, below evaluator.at_least = 0.8"]
     metrics = {"accuracy": {"value": 0.9, "low": 0.8, "high": 1.0}}
     evaluation = SimpleNamespace(properties={"blessed": blessed, "reasons": reasons, "metrics": metrics})
-    pusher(trained, evaluation, SimpleNamespace(properties={"loads": True}), pushed, **params)
+    pusher(trained, evaluation, SimpleNamespace(properties={"loads": True}), comparison, pushed, **params)
     pushed.commit(stage="pusher")
     return pushed
 

@@ -107,6 +107,8 @@ def check_ids(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]])
 def check_graph(tokenizer: Tokenizer, model: Served, texts: list[str], expected: list[list[int]]) -> None:
     for text, got, wanted in zip(texts, ragged(model.ids(tf.constant(texts))), expected, strict=True):
         assert got == wanted, f"graph and encode differ: {text[:100]!r}"
+    rows_of = tf.data.Dataset.from_tensor_slices(texts).batch(256).map(tokenizer.graph)  # as a tf.data pipeline asks
+    assert [ids for batch in rows_of for ids in batch.to_list()] == expected
     assert ragged(model.ids(tf.constant([], tf.string))) == []
     for broken, got in zip(BROKEN, ragged(model.ids(tf.constant(BROKEN))), strict=True):
         assert all(0 <= i < len(tokenizer.vocabulary) for i in got), broken

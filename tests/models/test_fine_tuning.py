@@ -1,10 +1,14 @@
 """Tests `models/fine_tuning.py` and what the loop makes of it, of `accumulate` and of `ema`, on real training runs."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data.errors import ConfigError
+from models.averaging import Average
 from models.build import build_model
 from models.families.bag import BagOfWords
 from models.families.base import Vocabulary
@@ -12,6 +16,7 @@ from models.families.recurrent import Lstm, Rnn
 from models.fine_tuning import FineTuning
 from models.loop import train
 from models.optimizer import Optimizer
+from models.steps import any_shape, train_function
 from models.strategy import create
 from models.tasks.classification import Classification
 from models.training import Training
@@ -114,8 +119,8 @@ def test_mistakes_are_said_before_training(stores, tmp_path):  # noqa: F811
         FineTuning(frozen="all").trained(flat)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_batch_in_pieces_gives_the_same_step(compiled, stores, tmp_path):  # noqa: F811
+@pytest.mark.parametrize(("compiled", "by_rows"), [(False, False), (True, False), (False, True), (True, True)])
+def test_a_batch_in_pieces_gives_the_same_step(compiled, by_rows, stores, tmp_path):  # noqa: F811
     """With a penalty, unequal weights, and rows that the pieces do not divide."""
     seen = []
 
@@ -124,13 +129,32 @@ def test_a_batch_in_pieces_gives_the_same_step(compiled, stores, tmp_path):  # n
             seen.append(logits.shape[0])
             return super().loss(logits, batch)
 
-    options = {"build": tiny.build, "task": Counting(), "optimizer": PLAIN, "jit_compile": compiled}
+    options = {
+        "build": partial(tiny.build, by_rows=by_rows),
+        "task": Counting(),
+        "optimizer": PLAIN,
+        "jit_compile": compiled,
+    }
     results = [run(stores, tmp_path / str(k), accumulate=k, **options) for k in (1, 3)]
     for one, other in zip(*(result.model.weights for result in results), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
     assert results[0].history[0]["loss"] == pytest.approx(results[1].history[0]["loss"], rel=1e-5)
     if compiled:  # static shapes: the rows of a whole batch, of a piece, and of validation batches
         assert max(seen) % 3 and -(-max(seen) // 3) in seen
+
+
+def test_pieces_of_a_table_of_rows_stay_sparse(stores):  # noqa: F811
+    with tf.Graph().as_default():
+        model = tiny.build(by_rows=True)
+        task, training = tiny.Yes(), Training(accumulate=3, optimizer=Optimizer(name="adam"))
+        weights, strategy = model.trainable_variables, create("one")
+        optimizer = training.optimizer.build(weights, 10)
+        shapes = any_shape(stores[0], 1, 1)
+        call = train_function(model, weights, task, optimizer, Average(weights, 0.0), strategy, shapes, training)
+        library = call.get_concrete_function().graph.as_graph_def().library.function
+    made = {node.op for function in library for node in function.node_def}
+    # What the pieces gave is put together, not added up, and the table is changed where a row has a gradient.
+    assert {"TensorListConcatV2", "ResourceScatterSub"} <= made
 
 
 def test_the_running_mean_is_what_is_measured_and_returned(stores, tmp_path):  # noqa: F811

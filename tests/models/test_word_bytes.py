@@ -76,7 +76,7 @@ def test_the_store_and_the_saved_model_hold_the_same_bytes(rows, words, name, te
     files.commit()
     examples = contract.make_examples(tmp_path / "examples", {"train": rows})
     examples.properties["fields"] = {}
-    inputs = {"examples": examples, "tokenizer": files}
+    inputs = {"examples": examples, "tokenizer": files, "guard": None}
     params = {"task": "classification", "max_tokens": MAX_TOKENS, "word_bytes": WIDTH}
     tokens = contract.run(transform, tmp_path / "tokens", inputs, **params)
     store = TokenStore([Shards(tokens.shards("train"), ["x"])], ["x"], WIDTH)

@@ -53,7 +53,7 @@ def run_tokenizer_gen(folder: Path, runtime: Runtime) -> None:
 def run_transform(folder: Path, runtime: Runtime, shards: int = 2) -> None:
     tokenizer, tokens = artifacts.TokenizerFiles(f"{HOME}/tokenizer_gen/a"), artifacts.Tokens(f"{HOME}/transform/b")
     params = transform.transform.params(task="classification").model_dump()
-    transform.transform(examples(shards), tokenizer, tokens, runtime, **params)
+    transform.transform(examples(shards), tokenizer, None, tokens, runtime, **params)
 
 
 def run_bulk_inferrer(folder: Path, runtime: Runtime) -> None:

@@ -22,7 +22,7 @@ from data.formats import format_for
 from tests.contracts.format import read_all
 from tests.data.formats.test_tfrecord import example, frame
 
-FILES, ALL_FILES = 15, 72  # of each name: every way to break one, once and about five times
+FILES, ALL_FILES = 16, 77  # of each name: every way to break one, once and about five times
 TEN_MEGABYTES = 10 << 20
 ROWS = [("texto, " * (i % 9) + f'núm. {i} "sí"\nfin', ["bueno", "malo"][i % 2]) for i in range(300)]
 COLUMNS = ("text", "label")

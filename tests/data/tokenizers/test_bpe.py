@@ -11,7 +11,7 @@ from data.tokenizers import from_files
 from data.tokenizers.base import SpecialTokens
 from data.tokenizers.bpe import BYTE_OF, BytePair
 from tests.contracts.tokenizer import NASTY, check_tokenizer
-from tests.data.tokenizers.texts import CORPORA, TEXTS, differing, pieces, real_lines, shuffled
+from tests.data.tokenizers.texts import CORPORA, MANY, TEXTS, differing, pieces, real_lines, shuffled
 
 
 def learned(size=500, **options):
@@ -38,8 +38,9 @@ def test_agrees_with_the_reference_on_nasty_texts(add_prefix_space):
     assert differing(tokenizer, TEXTS, reference_ids(tokenizer, TEXTS)) == []
 
 
-def test_agrees_with_the_reference_on_real_text():
-    texts = real_lines()
+@pytest.mark.parametrize("number", MANY)
+def test_agrees_with_the_reference_on_real_text(number):
+    texts = real_lines(number)
     tokenizer = from_files(CORPORA / "tokenizer_gpt2" / "gpt2-vocab.json")
     assert tokenizer.special == SpecialTokens(pad=50256, start=50256, end=50256)
     assert differing(tokenizer, texts + NASTY, reference_ids(tokenizer, texts + NASTY)) == []
@@ -47,7 +48,7 @@ def test_agrees_with_the_reference_on_real_text():
 
 @pytest.mark.slow
 def test_contract_of_a_published_vocabulary():
-    texts = real_lines()
+    texts = real_lines(10_000)
     check_tokenizer(from_files(CORPORA / "tokenizer_gpt2"), texts)
 
 

@@ -10,7 +10,7 @@ from data.tokenizers import from_files
 from data.tokenizers.base import SpecialTokens
 from data.tokenizers.sentencepiece import SentencePiece
 from tests.contracts.tokenizer import check_tokenizer, rows
-from tests.data.tokenizers.texts import CORPORA, TEXTS, differing, pieces, real_lines, shuffled
+from tests.data.tokenizers.texts import CORPORA, MANY, TEXTS, differing, pieces, real_lines, shuffled
 
 
 def learned(size=400, **options):
@@ -33,8 +33,9 @@ def test_contract(model_type):
     check_agreement(tokenizer, TEXTS + real_lines())
 
 
-def test_agrees_with_the_library_on_real_text():
-    texts = real_lines()
+@pytest.mark.parametrize("number", MANY)
+def test_agrees_with_the_library_on_real_text(number):
+    texts = real_lines(number)
     tokenizer = from_files(CORPORA / "tokenizer_t5_small")
     assert tokenizer.special == SpecialTokens(pad=0, unknown=2, end=1)
     check_agreement(tokenizer, texts)
@@ -42,7 +43,7 @@ def test_agrees_with_the_library_on_real_text():
 
 @pytest.mark.slow
 def test_contract_of_a_published_model():
-    texts = real_lines()
+    texts = real_lines(10_000)
     check_tokenizer(from_files(CORPORA / "tokenizer_t5_small"), texts)
 
 

@@ -9,7 +9,7 @@ from data.errors import ConfigError
 from data.tokenizers import from_files
 from data.tokenizers.wordpiece import MAX_WORD_BYTES, WordPiece
 from tests.contracts.tokenizer import NASTY, check_tokenizer
-from tests.data.tokenizers.texts import CORPORA, TEXTS, differing, pieces, real_lines, shuffled
+from tests.data.tokenizers.texts import CORPORA, MANY, TEXTS, differing, pieces, real_lines, shuffled
 
 OPTIONS = [(True, False), (True, True), (False, False), (False, True)]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -45,12 +45,13 @@ def test_agrees_with_the_reference_on_nasty_texts(lowercase, strip_accents):
     assert all(explained(text) for text in differing(tokenizer, TEXTS, reference_ids(tokenizer, TEXTS)))
 
 
+@pytest.mark.parametrize("number", MANY)
 @pytest.mark.parametrize(
     ("name", "options"),
     [("bert_base_uncased", {"strip_accents": True}), ("bert_base_uncased", {}), ("beto_es", {})],
 )
-def test_agrees_with_the_reference_on_real_text(name, options):
-    texts = real_lines()
+def test_agrees_with_the_reference_on_real_text(name, options, number):
+    texts = real_lines(number)
     tokenizer = from_files(CORPORA / f"tokenizer_{name}" / "vocab.txt", **options)
     different = differing(tokenizer, texts, reference_ids(tokenizer, texts))
     assert all(explained(text) for text in different) and len(different) <= 0.002 * len(texts)
@@ -58,7 +59,7 @@ def test_agrees_with_the_reference_on_real_text(name, options):
 
 @pytest.mark.slow
 def test_contract_of_a_published_vocabulary():
-    texts = real_lines()
+    texts = real_lines(10_000)
     check_tokenizer(from_files(CORPORA / "tokenizer_bert_base_uncased", strip_accents=True), texts)
     check_tokenizer(from_files(CORPORA / "tokenizer_beto_es"), texts)
 

@@ -35,14 +35,24 @@ TEXTS = [
 
 
 def real_lines(number: int = 4000) -> list[str]:
-    """Lines of every corpus, the same each time; skips the test where the corpora are not."""
+    """So many different lines, of every corpus about as many, the same each time; skips the test where the corpora
+    are not."""
     if not CORPORA.exists():
         pytest.skip("the corpora are not here")
-    lines = []
+    lines: list[str] = []
+    left: list[str] = []
     for name, encoding in FILES.items():
-        found = (CORPORA / name).read_text(encoding=encoding).split("\n")
-        lines += random.Random(0).sample(found, min(len(found), number // len(FILES)))
-    return [line[:3000] for line in lines]
+        text = (CORPORA / name).read_text(encoding=encoding)
+        found = list(dict.fromkeys(line[:3000] for line in text.split("\n") if line.strip()))
+        random.Random(0).shuffle(found)
+        lines += found[: number // len(FILES)]
+        left += found[number // len(FILES) :]
+    more = random.Random(0).sample(left, len(left))
+    return list(dict.fromkeys([*lines, *more]))[:number]
+
+
+# Of real lines that a published vocabulary is compared on; the contract of its own paths, too.
+MANY = [4000, pytest.param(10_000, marks=pytest.mark.slow)]
 
 
 def shuffled(counts: Counter[str], seed: int = 0) -> Counter[str]:

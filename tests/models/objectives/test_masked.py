@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from data.errors import ConfigError
-from models.objectives.masked import Masked, begins_word
+from models.objectives.hidden_tokens import begins_word
+from models.objectives.masked import Masked
 from models.objectives.masking import choose, replace
 from tests.contracts import tiny
 from tests.models.objectives import texts
@@ -133,7 +134,7 @@ def test_what_is_saved_is_the_same_bytes(tmp_path):
     for name in ("one", "two"):
         Masked().save(model, tmp_path / name)
     files = [sorted(path.name for path in (tmp_path / name / "preset").iterdir()) for name in ("one", "two")]
-    assert files[0] == files[1] == ["config.json", "model.weights.h5"]
+    assert files[0] == files[1] == ["config.json", "masked_head.npz", "model.weights.h5"]
     for name in files[0]:
         one, two = ((tmp_path / each / "preset" / name).read_bytes() for each in ("one", "two"))
         assert one == two, name

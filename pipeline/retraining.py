@@ -1,0 +1,109 @@
+"""`polisemia retrain`: from a new span of data to a decision, and to a better model or a reason why not.
+
+The champion is the model that is served. Its tokenizer stays, so that the spans it has learnt need not be read again.
+What the decider says decides how a challenger is trained; the comparator, whether it takes the champion's place.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from etils import epath
+
+from components.artifacts import Model, TokenizerFiles
+from components.base import Runtime
+from components.decider import FULL, KEEP
+from components.versions import ORIGIN, served_now
+from data.errors import StageError
+from pipeline.config import Config
+from pipeline.graph import CHAMPION, WARM
+from pipeline.runner import Run
+from pipeline.served import served_folder
+
+
+def retrain(
+    config: Config,
+    home: epath.Path,
+    runtime: Runtime,
+    on_stage: Callable[[str, str], None] = lambda stage, span: None,
+) -> dict[str, Any]:
+    """Decides, trains and compares as the new spans ask for, and writes and returns the run's record.
+
+    Its `retrain` says what was decided, by which numbers, what the comparison found and, in one sentence, what came of
+    it. Where nothing is served yet this is a first run. Raises what stages raise, StageError where the champion's
+    artifact is gone.
+    """
+    job = Run(config, home, runtime, on_stage)
+    champion = find_champion(job.root)
+    if champion is None:
+        first = job.to(write=False).record()
+        told = {"decision": "first", "reasons": ["nothing was served before"], "pushed": first["served"] is not None}
+        record = {**first, "retrain": told}
+        job.finish(record)
+        return record
+    tokenizer = _tokenizer_of(job.root, champion)
+    job.given[CHAMPION] = champion
+    job.pinned["tokenizer_gen"] = tokenizer
+    job.to("decider", write=False)
+    (decided,) = job.artifacts("decider")
+    decision = decided.artifact.properties
+    told = {"champion": champion.fingerprint, **{name: decision[name] for name in ("decision", "grow", "reasons")}}
+    if decision["decision"] == KEEP:
+        told |= {"pushed": False, "verdict": "the champion stays: " + "; ".join(decision["reasons"])}
+        record = {**job.record(), "served": served_now(_served(job.root)), "retrain": told}
+        job.finish(record)
+        return record
+    again = Run(config, home, runtime, on_stage, {CHAMPION: champion}, made=_shared(job, decision))
+    if decision["decision"] != FULL:
+        again.config = replace(config.warm, path=config.path) if config.warm else config
+        again.given[WARM] = champion
+        if not decision["grow"]:
+            again.pinned["tokenizer_gen"] = tokenizer
+    again.to(write=False)
+    (compared,) = again.artifacts("comparator")
+    found = compared.artifact.properties
+    told |= {"comparison": {name: found[name] for name in ("takes_over", "metric", "metrics", "reasons")}}
+    record = again.record()
+    told["pushed"] = record["served"] is not None
+    reasons = record["evaluation"]["reasons"] if found["takes_over"] and not told["pushed"] else found["reasons"]
+    told["verdict"] = f"the {'challenger takes over' if told['pushed'] else 'champion stays'}: {'; '.join(reasons)}"
+    record = {**record, "served": record["served"] or served_now(_served(again.root)), "retrain": told}
+    again.finish(record)
+    return record
+
+
+def find_champion(root: epath.Path) -> Model | None:
+    """The artifact of the model that is served; None where nothing is. Raises StageError where it is gone."""
+    served = served_folder(root) if root.exists() else None
+    if served is None:
+        return None
+    origin = served_now(served).get(ORIGIN)
+    champion = Model.load(root / "trainer" / str(origin))
+    if champion is None:
+        raise StageError(
+            f"retrain: {served} serves a model whose artifact {root / 'trainer' / str(origin)} is gone; wanted it, to "
+            "start from and to compare with; `polisemia run` trains and serves anew"
+        )
+    return champion
+
+
+def _tokenizer_of(root: epath.Path, champion: Model) -> TokenizerFiles:
+    (fingerprint,) = champion.manifest["inputs"]["tokenizer"]
+    tokenizer = TokenizerFiles.load(root / "tokenizer_gen" / fingerprint)
+    if tokenizer is None:
+        raise StageError(f"retrain: the champion's tokenizer {root / 'tokenizer_gen' / fingerprint} is gone")
+    return tokenizer
+
+
+def _served(root: epath.Path) -> epath.Path:
+    folder = served_folder(root)
+    assert folder is not None
+    return folder
+
+
+def _shared(job: Run, decision: dict[str, Any]) -> list:
+    """The stages of the first half that the second need not do again: all, or those before the tokenizer."""
+    stages = [run.stage for run in job.made]
+    same = decision["decision"] != FULL and not decision["grow"]
+    before = len(stages) if same else stages.index("tokenizer_gen")
+    return [run for run in job.made[:before] if run.stage != "decider"] + job.artifacts("decider")
