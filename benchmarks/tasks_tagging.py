@@ -13,20 +13,21 @@ GLOVE = CORPORA / "glove_twitter_25d_12k" / "glove.twitter.27B.25d.top12k.txt"
 SCRATCH = {"name": "lstm", "width": 200, "embedding": 100, "characters": 30}
 EN = {"train": f"{CORPORA}/conll2003_en/eng.train", "test": f"{CORPORA}/conll2003_en/eng.testa"}
 ES = {"train": f"{CORPORA}/conll2002_es/esp.train", "test": f"{CORPORA}/conll2002_es/esp.testa"}
-FAMILIES = {  # row: input, column of the tags, family, least F1
-    "conll2003-scratch": (EN, "4", SCRATCH, 0.82),
-    "conll2003-glove": (EN, "4", {"name": "lstm", "width": 200, "characters": 30, "vectors": str(GLOVE)}, 0.87),
-    "conll2002-es": (ES, "3", SCRATCH, 0.68),
+WITH_GLOVE = {"name": "lstm", "width": 200, "characters": 50, "vectors": str(GLOVE), "dropout": 0.25}
+FAMILIES = {  # row: input, column of the tags, what [trainer] has, least F1
+    "conll2003-scratch": (EN, "4", {"family": SCRATCH, "epochs": 6}, 0.82),
+    "conll2003-glove": (EN, "4", {"family": WITH_GLOVE, "epochs": 10, "head": {"dropout": 0.3}}, 0.87),
+    "conll2002-es": (ES, "3", {"family": SCRATCH, "epochs": 8}, 0.68),
 }
 
 
 def tagged(folder: Path, row: str) -> list[tuple[str, ...]]:
-    given, tags, family, least = FAMILIES[row]
+    given, tags, trainer, least = FAMILIES[row]
     config = {
         "name": row,
         "task": "tagging",
         "example_gen": {"input": given, "format": "conll", "fields": {"tokens": "1", "tags": tags}},
-        "trainer": {"family": family, "epochs": 8},
+        "trainer": trainer,
     }
     record = run(config, folder / "runs")
     found, baseline = record["evaluation"]["metrics"], record["evaluation"]["baseline"]

@@ -25,6 +25,9 @@ from components.beam_options import is_local, make_pipeline
 from data.errors import ConfigError, DataError, StageError
 
 Summary = TypeVar("Summary")
+# Blocks that are worked at here and now, where nothing is asked of Beam: one of the input and its train, valid and test
+# shards. To start the runner would take as long as some ten thousand rows.
+FEW = 3
 
 # Blocks done in this process: local workers are threads of it, so a plain counter is enough to tell progress.
 _done = 0
@@ -48,6 +51,9 @@ def over_blocks(
     Raises DataError with everything the work raised it for, StageError when the runner fails, ConfigError
     when `[beam]` is wrong.
     """
+    if not runtime.beam and 0 < len(blocks) <= FEW:
+        with _telling(runtime, len(blocks)):
+            return _checked(label, *_merged([_guarded(block, work, args, retried=False) for block in blocks], merge))
     pipeline = make_pipeline(runtime.beam)
     if not blocks:  # so that no default is needed, which would cost as many steps again as all the others
         return merge([])
@@ -66,10 +72,16 @@ def over_blocks(
         with _telling(runtime, len(blocks)), _log_level(logging.CRITICAL if local else logging.INFO):
             state = _run(pipeline, label)
     try:
-        (result,), errors = pickle.loads(summary.read_bytes())
+        results, errors = pickle.loads(summary.read_bytes())
     except FileNotFoundError:
         raise StageError(f"{label}: the Beam runner said {state}, but its workers left no {summary}") from None
     summary.unlink()
+    return _checked(label, results, errors)
+
+
+def _checked(label: str, results: list[Summary], errors: list) -> Summary:
+    """The one result, unless there are errors to raise."""
+    (result,) = results
     if failures := sorted((error for error in errors if not isinstance(error, DataError)), key=str):
         raise StageError(f"{label}: {failures[0]}") from failures[0]
     if errors:

@@ -81,6 +81,9 @@ def trainer(
         Literal["none", "balanced"] | dict[str, float],
         Field(description="weight of each label's rows; balanced: rows / (labels x its rows)"),
     ] = "none",
+    span_half_life: Annotated[
+        float, Field(ge=0, description="spans in which the weight of a row halves, the newest span weighing 1; 0: none")
+    ] = 0.0,
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32",
     seed: Annotated[int, Field(ge=0, description="of weights, dropout and order of rows")] = 0,
     deterministic: Annotated[bool, Field(description="the same weights bit for bit each time; slower on GPUs")] = True,
@@ -114,7 +117,8 @@ def trainer(
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {split: _store(tokens, split, labels, spec.word_bytes) for split in ("train", "valid")}
+    half_lives = {"train": span_half_life, "valid": 0.0}
+    stores = {split: _store(tokens, split, labels, spec.word_bytes, life) for split, life in half_lives.items()}
     _weigh(stores["train"], class_weights, labels)
     words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
     devices = strategies.create(strategy, cpu_devices)
@@ -183,11 +187,18 @@ def _started(family: Any, pretrained: Pretrained | None) -> Any:
     return family.start_from(str(pretrained.path / pretrained.properties["start"])) if pretrained else family
 
 
-def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int) -> Any:
-    """The rows of a split over all spans, or None where there is none."""
+def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int, half_life: float) -> Any:
+    """The rows of a split over all spans, or None where there is none.
+
+    half_life: spans in which a row's weight halves; 0: it does not.
+    """
     from data.store import Shards, TokenStore
 
-    groups = [Shards(artifact.shards(split), artifact.properties["labels"]) for artifact in tokens]
+    weights = [0.5 ** (age / half_life) if half_life else 1.0 for age in reversed(range(len(tokens)))]
+    groups = [
+        Shards(artifact.shards(split), artifact.properties["labels"], weight)
+        for artifact, weight in zip(tokens, weights, strict=True)
+    ]
     if not any(group.paths for group in groups):
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")

@@ -87,10 +87,11 @@ def _chunks(records: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 class Shards(NamedTuple):
-    """The shards of one transform artifact's split, with that artifact's own label list."""
+    """The shards of one transform artifact's split, with its own label list, and what its rows' weights are times."""
 
     paths: Sequence[str | Path]
     labels: Sequence[str] = ()
+    weight: float = 1.0
 
 
 def read_column(path: str | Path, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -131,7 +132,7 @@ class TokenStore:
                 chunks.append(batch)
                 lookups.append(lookup)
                 classes.append(mapped[rows])
-                weights.append(_column(batch, WEIGHT, 1).astype(np.float32)[rows])
+                weights.append((_column(batch, WEIGHT, 1)[rows] * group.weight).astype(np.float32))
         if len(names := {tuple(chunk.schema.names) for chunk in chunks}) != 1:
             raise DataError(
                 f"token store: got shards with columns {sorted(names)}; wanted one set; run transform again"

@@ -41,7 +41,7 @@ def retrain(
         record = {**first, "retrain": told}
         job.finish(record)
         return record
-    tokenizer = _tokenizer_of(job.root, champion)
+    tokenizer = tokenizer_of(job.root, champion)
     job.given[CHAMPION] = champion
     job.pinned["tokenizer_gen"] = tokenizer
     job.to("decider", write=False)
@@ -87,7 +87,7 @@ def find_champion(root: epath.Path) -> Model | None:
     return champion
 
 
-def _tokenizer_of(root: epath.Path, champion: Model) -> TokenizerFiles:
+def tokenizer_of(root: epath.Path, champion: Model) -> TokenizerFiles:
     (fingerprint,) = champion.manifest["inputs"]["tokenizer"]
     tokenizer = TokenizerFiles.load(root / "tokenizer_gen" / fingerprint)
     if tokenizer is None:

@@ -72,11 +72,25 @@ def test_what_a_worker_cannot_do_is_one_line_with_its_place(tmp_path, capfd):
 
 
 def test_the_garbage_collector_leaves_alone_what_was_there_before_the_pass(tmp_path):
-    (during,) = run(tmp_path, [1], set_apart, ())
+    (during,) = run(tmp_path, [1], set_apart, (), direct_num_workers=1)
     assert during > 10_000 and gc.get_freeze_count() == 0
     with pytest.raises(StageError):
-        run(tmp_path, [0], divide, ())
+        run(tmp_path, [0, 1, 1, 1], divide, ())
     assert gc.get_freeze_count() == 0
+
+
+def test_a_few_blocks_need_no_runner_and_say_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("components.beam.make_pipeline", None)
+    few = run(tmp_path, [1, 2, 2]), errors_of(tmp_path, [1, 3, 0])
+    monkeypatch.undo()
+    assert few == (run(tmp_path, [1, 2, 2], direct_num_workers=1), errors_of(tmp_path, [1, 3, 0, 0]))
+    assert few == ([(1, 1), (2, 4), (2, 4)], "block 1: odd\nblock 3: odd")
+
+
+def errors_of(tmp_path, blocks: list[int]) -> str:
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, blocks, refuse_odd, ())
+    return str(caught.value)
 
 
 def test_progress_is_told_up_to_the_end(tmp_path):

@@ -104,3 +104,15 @@ def test_a_grown_vocabulary_under_counted_ngrams_is_an_error_that_says_what_to_d
 def test_mistakes_are_named(folder, capsys, line, message):
     assert retrain(folder, line) == 2
     assert message in capsys.readouterr().err
+
+
+def test_older_spans_may_weigh_less(folder):
+    from components.artifacts import Tokens
+    from components.trainer import _store
+
+    record = latest(folder)
+    tokens = [Tokens.load(folder / run["artifact"]) for run in record["stages"]["transform"]][:2]
+    rows = [each.properties["splits"]["train"]["texts"] for each in tokens]
+    store = _store(tokens, "train", ["bad", "good"], 0, half_life=0.5)
+    assert store.weights.tolist() == [0.25] * rows[0] + [1.0] * rows[1]
+    assert set(_store(tokens, "train", ["bad", "good"], 0, half_life=0.0).weights.tolist()) == {1.0}
