@@ -13,7 +13,7 @@
 | anys | list<string> | any number of anything |
 
 A column of lists may also come as strings: `tokens` and `tags` with spaces between them, `labels` as JSON lists or
-with commas between them.
+with commas between them, `anys` as JSON lists or a single one.
 """
 
 import json
@@ -117,6 +117,8 @@ def _split(values: Any, kind: Kind) -> Any:
             except ValueError:
                 return None
             return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in found]
+        if kind == "anys":
+            return [text] if text else []
         return [part.strip() for part in text.split(",")] if text.strip() else []
 
     return pa.array([parts(v) for v in values.to_pylist()], pa.list_(pa.string()))

@@ -13,9 +13,11 @@ from data.formats.conll import Conll
 from data.formats.csv import Csv, Tsv
 from data.formats.jsonl import Jsonl
 from data.formats.parquet import Parquet
+from data.formats.squad import Squad
 from data.formats.text import Text
 from data.formats.tfds import Tfds
 from data.formats.tfrecord import TfRecord
+from data.formats.wic import Wic
 
 __all__ = ["FORMATS", "Batch", "Block", "Format", "Reject", "format_for"]
 
@@ -26,6 +28,8 @@ FORMATS: dict[str, type[Format]] = {
     "parquet": Parquet,
     "text": Text,
     "conll": Conll,
+    "squad": Squad,
+    "wic": Wic,
     "tfrecord": TfRecord,
     "tfds": Tfds,
     "bigquery": BigQuery,

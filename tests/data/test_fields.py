@@ -36,6 +36,8 @@ def check(kind, values, type=TEXTS, most=20):
         ("labels", '["b, c", 1]', TEXTS, ["b, c", "1"]),
         ("labels", "", TEXTS, []),
         ("anys", [" ", "x"], LISTS, [" ", "x"]),
+        ("anys", "one, or two", TEXTS, ["one, or two"]),
+        ("anys", "", TEXTS, []),
     ],
 )
 def test_what_is_taken(kind, value, type, found):

@@ -17,7 +17,15 @@ def test_format_keeps_its_contract(name):
     check_format(name)
 
 
-A_COLUMN = {"text": "text", "tfrecord": "text", "conll": "1", "jsonl": "data.text", "parquet": "data.text"}
+A_COLUMN = {
+    "text": "text",
+    "tfrecord": "text",
+    "conll": "1",
+    "squad": "question",
+    "wic": "text",
+    "jsonl": "data.text",
+    "parquet": "data.text",
+}
 
 
 @pytest.mark.parametrize("name", WITH_SAMPLES)
@@ -26,7 +34,7 @@ def test_gzip_changes_no_row(name, tmp_path):
     plain = min((SAMPLES / name).glob("sample.*"), key=lambda path: len(path.name))
     zipped = tmp_path / f"{plain.name}.gz"
     zipped.write_bytes(gzip.compress(plain.read_bytes()))
-    reader = format_for(str(zipped))
+    reader = format_for(str(zipped), name)
     found = read_all(reader, zipped, columns, block_bytes=10)
     assert found.blocks == 1
     assert found[:2] == read_all(reader, plain, columns)[:2]
@@ -43,6 +51,7 @@ def test_gzip_changes_no_row(name, tmp_path):
         ("a.txt-00000-of-00010", "text"),
         ("data_tfrecord-00000-of-00001.gz", "tfrecord"),
         ("tfds:glue/sst2#train[:10%]", "tfds"),
+        ("train-v2.0.json.gz", "squad"),
         ("bigquery:SELECT a FROM b.csv", "bigquery"),
     ],
 )
