@@ -103,7 +103,7 @@ def ask(directory: str, properties: Mapping[str, Any], signature: str, texts: Ma
 
     exported = saved_model.load_exported(directory)
     inputs = saved_model.as_inputs(signature, exported.inputs_of(signature), texts)
-    answers = exported.answer(inputs, properties["max_tokens"], signature=signature)
+    answers = exported.answer(inputs, saved_model.longest(properties), signature=signature)
     if signature != saved_model.SIGNATURE:
         return Raw(answers, exported.by_token(signature))
     return Judged(JUDGES[properties["task"]].predictions(answers, properties["labels"]))

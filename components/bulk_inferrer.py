@@ -159,6 +159,7 @@ def _plan(
     if problems:
         raise ConfigError(*problems)
     kept = {name: properties[name] for name in ("task", "labels", "inputs", "max_tokens")}
+    kept["stride"] = properties.get("stride", 0)
     job = Job(directory, kept, signature, reader, columns, flat, kind)
     return job, reader.plan(*paths, block_bytes=BLOCK_BYTES)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from components import saved_model, splits
+from components import splits
 from components.artifacts import Comparison, Examples, Model
 from components.base import Input, Output, Runtime, component
 from data import schema
@@ -86,9 +86,7 @@ def comparator(
 
 
 def _judged(judge: Any, model: Model, test: Any, train: Any, runtime: Runtime) -> Any:
-    exported = saved_model.load_exported(model.path / "saved_model")
-    texts = {name: saved_model.as_bytes(test.column(name)) for name in exported.inputs}
-    answers = exported.answer(texts, model.properties["max_tokens"], progress=runtime.progress)
+    answers = splits.answers_to(test, model, runtime.progress)
     return judge(answers, test, train, model.properties["labels"])
 
 

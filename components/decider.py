@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from components import saved_model, splits
+from components import splits
 from components.artifacts import Decision, Examples, Model, Statistics, Tokens
 from components.base import Input, Output, Runtime, component
 from components.compared import label_shift, pool, read_span, words_distance
@@ -116,7 +116,6 @@ def _scored(
     from models.evaluation import JUDGES
 
     judge = JUDGES[champion.properties["task"]]
-    exported = saved_model.load_exported(champion.path / "saved_model")
     names = [(*judge.higher, *judge.lower)[0], *(name for name in (CALIBRATION,) if name in judge.lower)]
     train = splits.read_split(examples, "train", judge.truth)
     found: dict[str, Any] = {"metric": names[0], "metric_is_better_lower": names[0] in judge.lower}
@@ -127,8 +126,7 @@ def _scored(
         if not len(rows):
             continue
         rows = rows.take(np.sort(np.random.default_rng(seed).permutation(len(rows))[:most]))
-        texts = {name: saved_model.as_bytes(rows.column(name)) for name in exported.inputs}
-        answers = exported.answer(texts, champion.properties["max_tokens"], progress=runtime.progress)
+        answers = splits.answers_to(rows, champion, runtime.progress)
         measured = judge(answers, rows, train, champion.properties["labels"]).measure(200, seed)
         found[f"{which}_score"] = {name: measured[name] for name in names if name in measured}
     return found

@@ -52,9 +52,7 @@ def evaluator(
     test = splits.read_split(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
     train = splits.read_split(examples, "train", judge.truth)
     splits.check_rows(test, examples)
-    exported = saved_model.load_exported(model.path / "saved_model")
-    texts = {name: saved_model.as_bytes(test.column(name)) for name in exported.inputs}
-    answers = exported.answer(texts, model.properties["max_tokens"], batch_tokens, runtime.progress)
+    answers = splits.answers_to(test, model, runtime.progress, batch_tokens)
     judged = judge(answers, test, train, model.properties["labels"])
 
     metrics = judged.measure(resamples, seed)

@@ -40,7 +40,12 @@ def example_gen(
         dict[str, Annotated[float, Field(ge=0)]],
         Field(description="shares by hash of `split_by`; of given splits, only what valid takes from train"),
     ] = {"train": 0.8, "valid": 0.1, "test": 0.1},
-    split_by: Annotated[str, Field(description="column whose hash decides the split; the text if empty")] = "",
+    split_by: Annotated[
+        str,
+        Field(
+            description="column whose hash decides the split; the text, or of question_answering the context, if empty"
+        ),
+    ] = "",
     max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
     max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
     spans: Recorded[
@@ -80,7 +85,7 @@ class _Job:
     task: str
     fields: tuple[tuple[str, str], ...]  # (field of the task, column it is in)
     keep: tuple[str, ...]
-    split_by: str  # the text if empty
+    split_by: str  # the task's if empty
     max_characters: int
 
 
@@ -163,7 +168,7 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
     keep = np.ones(len(next(iter(out.values()))), bool)
     keep[list(reasons)] = False
     rows = pa.table(out).filter(pa.array(keep))
-    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)) if job.split_by else rows.column(schema.TEXT))
+    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)) if job.split_by else rows.column(task.split_by))
     return rows.add_column(0, schema.KEY, pa.array(keys)), sorted(reasons.items())
 
 

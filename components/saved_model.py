@@ -44,6 +44,11 @@ def read_properties(saved_model: epath.PathLike) -> dict[str, Any]:
         ) from None
 
 
+def longest(properties: Mapping[str, Any]) -> int:
+    """The most tokens that a text costs: those of a model that reads all of it have no bound."""
+    return 1 << 30 if properties.get("stride") else properties["max_tokens"]
+
+
 def find_model(path: epath.PathLike) -> tuple[epath.Path, dict[str, Any]]:
     """The SavedModel that `path` stands for, with its properties.
 

@@ -1,9 +1,10 @@
 """A split of all spans as one table, and the groups of its rows that are measured apart."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from components.artifacts import Examples
+from components import saved_model
+from components.artifacts import Examples, Model
 from data import schema
 from data.errors import DataError
 
@@ -28,6 +29,17 @@ def read_split(examples: list[Examples], split: str, columns: Iterable[str]) -> 
                 table = table.append_column(SPAN, pa.array([part.properties["span"]] * len(table), pa.string()))
             tables.append(table)
     return pa.concat_tables(tables, promote_options="permissive") if tables else pa.table({n: [] for n in columns})
+
+
+def answers_to(
+    rows: Any, model: Model, progress: Callable[[int, int], None], batch_tokens: int = saved_model.BATCH_TOKENS
+) -> dict[str, Any]:
+    """What the exported model answers, as a server would, to rows of examples."""
+    from models.tasks import TASKS
+
+    columns, exported = TASKS[model.properties["task"]].columns, saved_model.load_exported(model.path / "saved_model")
+    texts = {name: saved_model.as_bytes(rows.column(columns.get(name, name))) for name in exported.inputs}
+    return exported.answer(texts, saved_model.longest(model.properties), batch_tokens, progress)
 
 
 def check_rows(test: Any, examples: list[Examples]) -> None:

@@ -82,6 +82,10 @@ def _check(known: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
             f"trainer.distill.teacher: it reads {' and '.join(known['inputs'])}; wanted "
             f"{' and '.join(properties['inputs'])}"
         )
+    if properties["stride"]:
+        problems.append(
+            "trainer.distill: got transform.stride above 0, and a teacher answers whole texts; drop one of them"
+        )
     if problems:
         raise ConfigError(*problems)
 

@@ -178,6 +178,7 @@ def _read_by(tokens: list[Tokens], stores: dict[str, Any], labels: list[str], in
         "inputs": list(inputs),
         "fields": tokens[0].properties["fields"],
         "max_tokens": tokens[0].properties["max_tokens"],
+        "stride": tokens[0].properties.get("stride", 0),
         "rows": {split: len(store) if store else 0 for split, store in stores.items()},
     }
 
@@ -260,17 +261,20 @@ def _save(
     from models.signatures import export
 
     place, inputs = model.path / "saved_model", model.properties["inputs"]
-    export(trained, family, task, tokenizer, labels, max_tokens, inputs, place)
+    export(trained, family, task, tokenizer, labels, max_tokens, inputs, place, model.properties["stride"])
     write_properties(place, model.properties)
-    write_golden(place, _some_texts(examples, inputs))
+    columns = {name: task.columns.get(name, name) for name in inputs}
+    write_golden(place, _some_texts(examples, columns))
     with (model.path / WEIGHTS).open("wb") as file:
         np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
     with (model.path / ADAPTED).open("wb") as file:
         np.savez(file, **adapted)
 
 
-def _some_texts(examples: list[Examples], inputs: list[str]) -> dict[str, list[bytes]]:
-    """The first rows that the model has not learnt from, if there are such: what to ask it by way of proof."""
+def _some_texts(examples: list[Examples], columns: dict[str, str]) -> dict[str, list[bytes]]:
+    """The first rows that the model has not learnt from, if there are such: what to ask it by way of proof.
+
+    columns: of the examples, by input."""
     import pyarrow.parquet as pq
     from etils import epath
 
@@ -279,7 +283,7 @@ def _some_texts(examples: list[Examples], inputs: list[str]) -> dict[str, list[b
 
     for shard in (shard for split in ("test", "valid", "train") for part in examples for shard in part.shards(split)):
         with epath.Path(shard).open("rb") as file:
-            table = pq.ParquetFile(file).read(inputs).slice(0, ROWS)
+            table = pq.ParquetFile(file).read(list(columns.values())).slice(0, ROWS)
         if len(table):
-            return {name: as_bytes(table.column(name)) for name in inputs}
+            return {name: as_bytes(table.column(column)) for name, column in columns.items()}
     raise DataError("trainer: no split has a row; look at [example_gen] input and splits")

@@ -17,6 +17,7 @@ COLUMNS = (  # of examples, and what becomes of them in token records: ids, and 
     (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR),
     (schema.TARGET, schema.TARGET_IDS, ""),
 )
+EVERY_WORD = 2**31 - 1
 
 
 @component(version=1, tensorflow=True)
@@ -31,6 +32,14 @@ def transform(
     max_tokens: Annotated[
         int, Field(gt=2, description="longest row a model reads, special tokens included; longer texts are cut")
     ] = 128,
+    stride: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="above 0, long texts (of a pair, the second) are read in windows, each this many tokens after "
+            "the one before, instead of being cut",
+        ),
+    ] = 0,
     word_bytes: Annotated[
         int, Field(ge=0, description="set from trainer.family: bytes of each word that it reads, 0 for ids only")
     ] = 0,
@@ -40,11 +49,12 @@ def transform(
 
     shards = [(split, shard) for split in schema.SPLITS for shard in examples.shards(split)]
     labels = tuple(examples.properties["labels"])
-    args = (str(tokenizer.path), str(tokens.path), task, labels, max_tokens, word_bytes, leaked(guard))
-    found = over_blocks(runtime, "transform", shards, _transform_shard, args, _merge, tokens.scratch)
+    job = _Job(str(tokenizer.path), str(tokens.path), task, labels, max_tokens, stride, word_bytes, leaked(guard))
+    found = over_blocks(runtime, "transform", shards, _transform_shard, (job,), _merge, tokens.scratch)
     tokens.properties.update(
         labels=list(labels),
         max_tokens=max_tokens,
+        stride=stride,
         span=examples.properties["span"],
         fields=examples.properties["fields"],
         splits={split: _describe(lengths) for split, lengths in sorted(found.items())},
@@ -60,16 +70,21 @@ class _Lengths:
     unknown: int = 0
 
 
-def _transform_shard(
-    shard: tuple[str, str],
-    tokenizer: str,
-    out: str,
-    task: str,
-    labels: tuple,
-    max_tokens: int,
-    word_bytes: int,
-    leaks: tuple,
-) -> dict:
+@dataclass(frozen=True)
+class _Job:
+    """What a worker needs besides its shard."""
+
+    tokenizer: str
+    out: str
+    task: str
+    labels: tuple[str, ...]
+    max_tokens: int
+    stride: int
+    word_bytes: int
+    leaks: tuple = ()
+
+
+def _transform_shard(shard: tuple[str, str], job: _Job) -> dict[str, _Lengths]:
     """Writes the token shard of one shard of examples. Runs in a worker."""
     import numpy as np
     import pyarrow.parquet as pq
@@ -80,31 +95,26 @@ def _transform_shard(
     from models.tasks import TASKS
 
     split, path = shard
-    target = epath.Path(out) / split / (epath.Path(path).stem + ".arrow")
+    target = epath.Path(job.out) / split / (epath.Path(path).stem + ".arrow")
     target.parent.mkdir(parents=True, exist_ok=True)
-    lengths = _Lengths(np.zeros(max_tokens + 1, np.int64))
-    encoder, spec = load_tokenizer(tokenizer), TASKS[task]()
+    lengths = _Lengths(np.zeros(job.max_tokens + 1, np.int64))
+    encoder, spec = load_tokenizer(job.tokenizer), TASKS[job.task]()
     with epath.Path(path).open("rb") as file:
         batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, use_threads=False)
-        if leaks and split != "test":
-            batches = (without(batch, leaks) for batch in batches)
-        write_shard(
-            target, (_records(batch, encoder, spec, labels, max_tokens, word_bytes, lengths) for batch in batches)
-        )
+        if job.leaks and split != "test":
+            batches = (without(batch, job.leaks) for batch in batches)
+        write_shard(target, (_records(batch, encoder, spec, job, lengths) for batch in batches))
     return {split: lengths}
 
 
-def _records(
-    examples: Any, tokenizer: Any, task: Any, labels: tuple, max_tokens: int, word_bytes: int, lengths: _Lengths
-) -> Any:
+def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Lengths) -> Any:
     """Token records of a batch of examples, as data/schema.py describes them."""
-    import numpy as np
     import pyarrow as pa
 
     from data.store import ragged
     from models.tasks.base import Places
 
-    columns = {schema.KEY: examples.column(schema.KEY)}
+    columns: dict[str, Any] = {}  # of values, or (values, splits) of lists
     places = {}
     for text, ids, words in COLUMNS:
         if text in examples.schema.names:
@@ -112,23 +122,68 @@ def _records(
             if text in task.aligned:
                 values, *offsets = tokenizer.encode_with_offsets(texts)
                 places[text] = Places(*offsets)
-                splits = places[text].splits
+                columns[ids] = values, places[text].splits
             else:
-                values, splits = tokenizer.encode(texts)
-            columns[ids] = ragged(values, splits, max_tokens)
-            count = np.diff(splits)
-            lengths.histogram += np.bincount(np.minimum(count, max_tokens), minlength=max_tokens + 1)
-            lengths.cut += int(np.sum(count > max_tokens))
-            if tokenizer.special.unknown is not None:
-                lengths.unknown += int(np.count_nonzero(values == tokenizer.special.unknown))
-            if word_bytes and words:
-                data, rows = tokenizer.encode_words(texts, max_tokens, word_bytes)
-                columns[words] = ragged(data, rows, max_tokens * (word_bytes + 1))
-    for name, column in task.encode(examples, labels, places).items():
-        columns[name] = ragged(column[0], column[1], max_tokens) if isinstance(column, tuple) else column
+                columns[ids] = tokenizer.encode(texts)
+            windowed = job.stride and text == _windowed(examples)
+            _count(lengths, columns[ids], tokenizer.special.unknown, cuts=not windowed)
+            if job.word_bytes and words:
+                most = EVERY_WORD if windowed else job.max_tokens
+                columns[words] = tokenizer.encode_words(texts, most, job.word_bytes)
+    columns |= task.encode(examples, job.labels, places)
     if schema.WEIGHT in examples.schema.names:
         columns[schema.WEIGHT] = examples.column(schema.WEIGHT).cast(pa.float32())
-    return pa.RecordBatch.from_pydict(columns)
+    columns = {schema.KEY: examples.column(schema.KEY), **columns}
+    if job.stride:
+        columns = _in_windows(columns, _windowed(examples), job)
+    bytes_of = dict.fromkeys((schema.WORD_BYTES, schema.WORD_BYTES_PAIR), job.max_tokens * (job.word_bytes + 1))
+    found = {
+        name: ragged(column[0], column[1], bytes_of.get(name, job.max_tokens)) if isinstance(column, tuple) else column
+        for name, column in columns.items()
+    }
+    return pa.RecordBatch.from_pydict(found)
+
+
+def _windowed(examples: Any) -> str:
+    """The text that is cut into windows."""
+    return schema.TEXT_PAIR if schema.TEXT_PAIR in examples.schema.names else schema.TEXT
+
+
+def _count(lengths: _Lengths, ids: tuple[Any, Any], unknown: int | None, cuts: bool) -> None:
+    import numpy as np
+
+    values, splits = ids
+    count, most = np.diff(splits), len(lengths.histogram) - 1
+    lengths.histogram += np.bincount(np.minimum(count, most), minlength=most + 1)
+    lengths.cut += int(np.sum(count > most)) if cuts else 0
+    if unknown is not None:
+        lengths.unknown += int(np.count_nonzero(values == unknown))
+
+
+def _in_windows(columns: dict[str, Any], text: str, job: _Job) -> dict[str, Any]:
+    """The records' columns with a row a window, of which those of an example share its weight."""
+    import numpy as np
+    import pyarrow as pa
+
+    from data.store import BESIDE
+    from data.windows import cut, of_words, sliced, whole
+
+    pair = text == schema.TEXT_PAIR
+    ids, words = (schema.IDS_PAIR, schema.WORD_BYTES_PAIR) if pair else (schema.IDS, schema.WORD_BYTES)
+    beside = np.diff(columns[schema.IDS][1]) if pair else None
+    windows = cut(np.diff(columns[ids][1]), beside, job.max_tokens, job.stride)
+    made = {}
+    for name, column in columns.items():
+        if not isinstance(column, tuple):
+            made[name] = column.take(pa.array(windows.owner))
+        elif name == words:
+            made[name] = sliced(column[0], column[1], of_words(column[0], column[1], windows))
+        else:
+            part = windows if name in (ids, *BESIDE[ids]) else whole(column[1], windows)
+            made[name] = sliced(column[0], column[1], part)
+    share = (1.0 / np.bincount(windows.owner))[windows.owner]
+    weight = made[schema.WEIGHT].to_numpy() if schema.WEIGHT in made else 1.0
+    return {**made, schema.WEIGHT: pa.array((weight * share).astype(np.float32))}
 
 
 def _merge(found: Iterable[dict[str, _Lengths]]) -> dict[str, _Lengths]:

@@ -38,7 +38,8 @@ def check_fit(family: str, task: str) -> None:
 
 def inputs_of(task: Task, pairs: bool) -> tuple[str, ...]:
     """Names of what an exported model is asked with, each <string>[N]."""
-    return (*task.inputs, *((TEXT_PAIR,) if pairs and TEXT_PAIR not in task.inputs else ()))
+    named = {task.columns.get(name, name) for name in task.inputs}
+    return (*task.inputs, *((TEXT_PAIR,) if pairs and TEXT_PAIR not in named else ()))
 
 
 def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:

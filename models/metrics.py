@@ -70,6 +70,20 @@ def mcc(labels, scores, weights=None):
     return _ratio(covariance, np.sqrt(spread))
 
 
+def mean_distance(labels, scores, weights=None):
+    """Of labels that have an order: how many places the answer is off, on average; NaN where the weights are all 0."""
+    return _mean(np.abs(np.argmax(scores, axis=1) - labels), _given(labels, weights))
+
+
+def quadratic_kappa(labels, scores, weights=None):
+    """Cohen's kappa with squared distances as weights (Cohen 1968); NaN where all labels and answers are one."""
+    _, answered, actual = _tally(labels, scores, weights)
+    place, total = np.arange(scores.shape[1]), actual.sum(axis=-1)
+    got = _given(labels, weights) @ (np.argmax(scores, axis=1) - labels).astype(np.float64) ** 2
+    by_chance = (answered + actual) @ place**2 - 2 * _ratio((answered @ place) * (actual @ place), total)
+    return 1 - _ratio(got, by_chance, empty=np.nan)
+
+
 def log_loss(labels, scores, weights=None):
     """Mean cross-entropy in nats; a probability of 0 counts as float64's epsilon, 2.2e-16."""
     right = np.asarray(scores, np.float64)[np.arange(len(labels)), labels]

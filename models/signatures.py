@@ -8,6 +8,7 @@ the one the graph reads. Rows are padded to the longest of the batch, which halv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,7 @@ from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT, WORD_BYTES, WO
 from data.tokenizers.base import Tokenizer
 from models.families.base import Family
 from models.tasks.base import Task
+from models.windows import Windows, cut, take
 
 EMBED = "embed"
 
@@ -29,18 +31,21 @@ def export(
     max_tokens: int,
     inputs: Sequence[str],
     directory: Path,
+    stride: int = 0,
 ) -> None:
     """Writes `directory`/saved_model.pb and variables/, in float32, with the signatures that `task.signatures` gives:
     `serving_default`, `inputs` (text <string>[N], text_pair <string>[N] for pairs, ...) to the task's answer, and its
     others; and `embed` (see `Served.embed`).
+
+    stride: of the windows that long texts are answered in; 0: texts are cut to max_tokens.
     """
-    served = Served(model, tokenizer, labels, max_tokens, inputs, family)
+    served = Served(model, tokenizer, labels, max_tokens, inputs, family, stride, task.merge)
     module = tf.Module()
     module.weights = [variable.value for variable in model.weights]
     module.tokenizer, module.resources = tokenizer.trackables, list(getattr(model, "resources", ()))
     signatures = dict(task.signatures(served))
     if family.offers & {"pooled", "sequence"}:
-        signatures[EMBED] = served.function(served.embed, [TEXT])
+        signatures[EMBED] = served.function(served.embed, [TEXT if TEXT in inputs else inputs[0]])
     with _in_float32(model):
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
@@ -56,11 +61,15 @@ class Served:
         max_tokens: int,
         inputs: Sequence[str],
         family: Family,
+        stride: int = 0,
+        merge: Callable = lambda *_: None,
     ):
-        """inputs: names of the texts that the model reads, in the order of `logits`."""
+        """inputs: names of the texts that the model reads, in the order of `logits`. merge: the task's, where there is
+        a stride."""
         self.model, self.tokenizer, self.labels = model, tokenizer, labels
         self.max_tokens, self.inputs, self.family = max_tokens, inputs, family
-        self.logits = self.function(self._logits, inputs)  # traced once, called by every signature that answers
+        self.stride, self.merge = stride, merge
+        self.logits = self.function(self._logits, inputs)  # traced once, if at all, for every signature that answers
 
     def function(self, ask: Callable, inputs: Sequence[str]) -> Callable:
         """`ask` as a signature with these inputs, each <string>[N]."""
@@ -71,19 +80,22 @@ class Served:
         """A signature from texts to what `answer(logits, labels)` gives."""
         return self.function(lambda *texts: answer(self.logits(*texts), self.labels), self.inputs)
 
-    def from_examples(self, answer: Callable) -> Callable:
+    def from_examples(self, answer: Callable, logits: Callable | None = None) -> Callable:
         """The same from `inputs` <string>[N], serialised tf.train.Examples with a feature for each text, one string
-        each: how TF Serving's Classify and Regress ask. A feature that is missing is an error of the request."""
+        each: how TF Serving's Classify and Regress ask. A feature that is missing is an error of the request.
+
+        logits: in place of `self.logits`, for a task whose inputs are not all texts."""
         features = {name: tf.io.FixedLenFeature([], tf.string) for name in self.inputs}
 
         def ask(inputs):
             parsed = tf.io.parse_example(inputs, features)
-            return answer(self.logits(*(parsed[name] for name in self.inputs)), self.labels)
+            return answer((logits or self.logits)(*(parsed[name] for name in self.inputs)), self.labels)
 
         return self.function(ask, ["inputs"])
 
     def embed(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The signature `embed`: text <string>[N] to vectors. A model of pairs gives those of a text by itself.
+        """The signature `embed`: text <string>[N] (of a task without one, its first input) to vectors. A model of pairs
+        gives those of a text by itself.
 
         pooled <float32>[N, width], where the family offers it: one vector a text (of a linear family, its logits).
         And where it offers `sequence`, one vector a token of the text, T those of the longest: sequence
@@ -119,8 +131,24 @@ class Served:
         )
 
     def _logits(self, *texts: tf.Tensor):
-        logits = self.model(self.batch(texts, map(self.tokenizer.graph, texts)), training=False)
-        return self.rows(logits, texts[0])
+        ids = [self.tokenizer.graph(text) for text in texts]
+        if not self.stride:
+            return self.rows(self.model(self.batch(texts, ids), training=False), texts[0])
+        logits, windows = self.of_windows(texts, ids)
+        return self.merge(logits, windows.owner, tf.shape(texts[0])[0])
+
+    def of_windows(self, texts: Sequence[tf.Tensor], ids: Sequence[tf.RaggedTensor]) -> tuple[Any, Windows]:
+        """The logits of each window of the last text, whose first text is whole; and the windows."""
+        beside = tf.cast(ids[0].row_lengths(), tf.int32) if len(ids) > 1 else None
+        windows = cut(tf.cast(ids[-1].row_lengths(), tf.int32), beside, self.max_tokens, self.stride)
+
+        def parts(columns):
+            *first, last = columns
+            return [*(tf.gather(each, windows.owner) for each in first), take(last, windows)]
+
+        words = parts(map(self.tokenizer.words, texts)) if self.family.word_bytes else ()
+        logits = self.model(self._padded(parts(ids), words), training=False)
+        return tf.nest.map_structure(lambda each: each[: tf.size(windows.owner)], logits), windows
 
     def rows(self, found, text: tf.Tensor):
         """What was found for the rows that there are: of no texts `batch` makes an empty one."""
@@ -128,13 +156,16 @@ class Served:
 
     def batch(self, texts: Iterable[tf.Tensor], ids: Iterable[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
         """What the model is called with, for texts and, for pairs, their others."""
+        return self._padded(list(ids), [self.tokenizer.words(text) for text in texts] if self.family.word_bytes else ())
+
+    def _padded(self, ids: Sequence[tf.RaggedTensor], words: Sequence[tf.RaggedTensor]) -> dict[str, tf.Tensor]:
         batch = {}
         names = (IDS, LENGTH, WORD_BYTES), (IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
-        for text, tokens, (ids_name, length_name, words_name) in zip(texts, ids, names, strict=False):
+        for n, tokens in enumerate(ids):
+            ids_name, length_name, words_name = names[n]
             batch[ids_name], batch[length_name] = _dense(tokens[:, : self.max_tokens])
-            if self.family.word_bytes:
-                shape = tf.shape(batch[ids_name])
-                batch[words_name] = _bytes(self.tokenizer.words(text), shape, self.family.word_bytes)
+            if words:
+                batch[words_name] = _bytes(words[n], tf.shape(batch[ids_name]), self.family.word_bytes)
         return batch
 
 

@@ -176,6 +176,9 @@ def _check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) ->
             examples = sections["example_gen"] or {"fields": {}, "keep": []}
             columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
             problems += check_slices(evaluator["slices"] or (), (*columns, *JUDGES[task].slices))
+    if task in TASKS and (sections["transform"] or {}).get("stride") and not TASKS[task].windowed:
+        able = ", ".join(name for name, kind in TASKS.items() if kind.windowed)
+        problems.append(f"transform.stride: '{task}' reads no windows; tasks that do: {able}")
     if task in TASKS and trainer:
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)

@@ -30,12 +30,13 @@ def test_family_and_task(name, task_name, tmp_path):
     family, task, labels = tiny.family(name), tiny.task(task_name), tiny.examples(task_name)[1]
     batch = tiny.batch(task_name, 6)
     adapted = build.adapt(family, [batch], tiny.VOCABULARY, tiny.MAX_TOKENS)
-    model = build.build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, labels, False, adapted)
+    pairs = tiny.needs_pairs(task_name)
+    model = build.build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, labels, pairs, adapted)
     with tf.GradientTape() as tape:
         loss = task.loss(model(batch, training=True), batch)
     gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
     keras.optimizers.Adam(0.01).apply(gradients, model.trainable_weights)
-    check_exported(model, family, task_name, tmp_path, pairs=False)
+    check_exported(model, family, task_name, tmp_path, pairs)
 
 
 def test_a_task_that_needs_more_names_the_families_that_give_it(monkeypatch):

@@ -2,6 +2,17 @@
 
 from models.evaluation.base import Judgement
 from models.evaluation.classification import ClassificationJudgement
+from models.evaluation.multi_label import MultiLabelJudgement
+from models.evaluation.ordinal import OrdinalJudgement
+from models.evaluation.question_answering import QuestionAnsweringJudgement
 from models.evaluation.tagging import TaggingJudgement
+from models.evaluation.word_in_context import WordInContextJudgement
 
-JUDGES: dict[str, type[Judgement]] = {"classification": ClassificationJudgement, "tagging": TaggingJudgement}
+JUDGES: dict[str, type[Judgement]] = {
+    "classification": ClassificationJudgement,
+    "tagging": TaggingJudgement,
+    "multi_label": MultiLabelJudgement,
+    "ordinal": OrdinalJudgement,
+    "question_answering": QuestionAnsweringJudgement,
+    "word_in_context": WordInContextJudgement,
+}

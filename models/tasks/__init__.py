@@ -2,6 +2,17 @@
 
 from models.tasks.base import Task
 from models.tasks.classification import Classification
+from models.tasks.multi_label import MultiLabel
+from models.tasks.ordinal import Ordinal
+from models.tasks.question_answering import QuestionAnswering
 from models.tasks.tagging import Tagging
+from models.tasks.word_in_context import WordInContext
 
-TASKS: dict[str, type[Task]] = {"classification": Classification, "tagging": Tagging}
+TASKS: dict[str, type[Task]] = {
+    "classification": Classification,
+    "tagging": Tagging,
+    "multi_label": MultiLabel,
+    "ordinal": Ordinal,
+    "question_answering": QuestionAnswering,
+    "word_in_context": WordInContext,
+}

@@ -43,6 +43,9 @@ class Task(BaseModel):
     optional: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[Mapping[str, Kind]] = {}  # of the fields whose name does not say what they hold
     inputs: ClassVar[tuple[str, ...]] = (TEXT,)  # what the exported model is asked with, besides a pair's text
+    columns: ClassVar[Mapping[str, str]] = {}  # of examples, that an input is in where it has another name
+    split_by: ClassVar[str] = TEXT  # the text whose hash decides the split where the config is silent
+    windowed: ClassVar[bool] = False  # whether it knows to `merge` the windows of a long text
     aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
 
     @classmethod
@@ -80,6 +83,10 @@ class Task(BaseModel):
     @abstractmethod
     def loss(self, logits: Any, batch: Mapping[str, "tf.Tensor"]) -> "tf.Tensor":
         """Loss of each example <float32>[B], unweighted."""
+
+    def merge(self, logits: Any, owner: "tf.Tensor", rows: "tf.Tensor") -> Any:
+        """The logits of `rows` texts from those of their windows; owner <int32>[W]: the text of each, in order."""
+        raise NotImplementedError(f"{type(self).__name__} answers no windows")
 
     def outcome(self, logits: Any, batch: Mapping[str, "tf.Tensor"]) -> Any:
         """What `metrics` wants of a batch, in the graph: a nest of <...>[B, ...], small, as that of a whole split is

@@ -1,47 +1,15 @@
 """Classification: one label for a text or a pair of texts."""
 
-from collections.abc import Sequence
-from typing import ClassVar
-
 from pydantic import Field
 
-from data.errors import DataError
-from data.schema import CLASS, LABEL, TEXT, TEXT_PAIR, WEIGHT
-from models.tasks.base import Task
+from data.schema import CLASS
+from models.tasks.labelled import OfTexts, OneLabel
 
 
-class Classification(Task):
+class Classification(OfTexts, OneLabel):
     """Softmax over the labels of the training split."""
 
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread evenly over all labels")
-
-    needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
-    required: ClassVar[tuple[str, ...]] = (TEXT, LABEL)
-    optional: ClassVar[tuple[str, ...]] = (TEXT_PAIR, WEIGHT)
-
-    def encode(self, examples, labels: Sequence[str], places):
-        """class <int32>: index into `labels`, -1 where a row has none of them."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        column = examples.column(LABEL)
-        found = pc.index_in(column, value_set=pa.array(labels, column.type))
-        return {CLASS: pc.fill_null(found, -1).cast(pa.int32())}
-
-    def n_outputs(self, labels: Sequence[str]) -> int:
-        """Raises DataError when there is nothing to choose between."""
-        if len(labels) < 2:
-            raise DataError(
-                f"field 'label': got {len(labels)} label(s) in the training split ({', '.join(labels) or 'none'}), "
-                f"wanted at least 2; check `fields.label` and the input files"
-            )
-        return len(labels)
-
-    def head(self, family, n_outputs: int, labels: Sequence[str]):
-        """A dense layer in float32; nothing for a linear family."""
-        import keras
-
-        return keras.layers.Identity() if family.linear else keras.layers.Dense(n_outputs, dtype="float32", name="head")
 
     def loss(self, logits, batch):
         """Cross-entropy <float32>[B]; rows without a label (-1) are the caller's to weigh 0."""
@@ -51,35 +19,3 @@ class Classification(Task):
         target = tf.one_hot(tf.maximum(batch[CLASS], 0), labels)
         target = target * (1.0 - self.label_smoothing) + self.label_smoothing / labels
         return tf.nn.softmax_cross_entropy_with_logits(target, logits)
-
-    def answer(self, logits, labels: Sequence[str]):
-        """label <string>[N], the likeliest, and scores <float32>[N, C], probabilities in the order of `labels`."""
-        import tensorflow as tf
-
-        best = tf.argmax(logits, axis=-1)
-        return {"label": tf.gather(tf.constant(list(labels)), best), "scores": tf.nn.softmax(logits)}
-
-    def signatures(self, served):
-        return {**super().signatures(served), "classify": served.from_examples(self.classify)}
-
-    def classify(self, logits, labels: Sequence[str]):
-        """classes <string>[N, C] and scores <float32>[N, C], in the order of `labels` in every row."""
-        import tensorflow as tf
-
-        return {
-            "classes": tf.broadcast_to(tf.constant(list(labels)), tf.shape(logits)),
-            "scores": tf.nn.softmax(logits),
-        }
-
-    def metrics(self, logits, batch):
-        """accuracy, macro_f1, mcc and loss (cross-entropy in nats, not smoothed), weighted by `weight`."""
-        from models import metrics
-
-        scores = metrics.softmax(logits)
-        arguments = batch[CLASS], scores, batch[WEIGHT]
-        return {
-            "accuracy": float(metrics.accuracy(*arguments)),
-            "macro_f1": float(metrics.macro_f1(*arguments)),
-            "mcc": float(metrics.mcc(*arguments)),
-            "loss": float(metrics.log_loss(*arguments)),
-        }

@@ -46,12 +46,14 @@ def check_exported(
     inputs = inputs_of(tiny.task(task_name), pairs)
     export(model, family, tiny.task(task_name), tokenizer, labels, tiny.MAX_TOKENS, inputs, directory)
     loaded = tf.saved_model.load(str(directory))  # the signatures alone do not keep the weights alive
-    texts = dict.fromkeys(("text", "text_pair")[: 1 + pairs], NASTY)
+    texts = dict.fromkeys(inputs, NASTY)
     check_ops_and_weights(model, directory)
     answering = next(loaded.signatures[name] for name in ("tags", "serving_default") if name in loaded.signatures)
     check_answer(answering, model, task_name, pairs)
     if "embed" in loaded.signatures:
-        check_embed(loaded.signatures["embed"], model, task_name)
+        embed = loaded.signatures["embed"]
+        (name,) = embed.structured_input_signature[1]
+        check_embed(lambda text: embed(**{name: text}), model, task_name)
     for name, side in signatures(directory).items():
         check_rows(loaded.signatures[name], request_of(name, side, texts)["inputs"])
     write_golden(directory, texts)
@@ -78,8 +80,9 @@ def check_ops_and_weights(model, directory: Path) -> None:
 def check_answer(serve, model, task_name: str, pairs: bool) -> None:
     """The signature that puts the task's answer as it is answers what the model answers."""
     examples, labels = tiny.examples(task_name, pairs)
-    fields = ("text", "text_pair")[: 1 + pairs]
-    answers = serve(**{field: tf.constant(examples.column(field).to_pylist()) for field in fields})
+    task = tiny.task(task_name)
+    columns = {name: task.columns.get(name, name) for name in inputs_of(task, pairs)}
+    answers = serve(**{name: tf.constant(examples.column(column).to_pylist()) for name, column in columns.items()})
     expected = tiny.task(task_name).answer(model(tiny.batch(task_name, 5, pairs)), labels)
     assert set(answers) >= set(expected)
     for key, whole in expected.items():
@@ -95,7 +98,7 @@ def check_answer(serve, model, task_name: str, pairs: bool) -> None:
 def check_embed(embed, model, task_name: str) -> None:
     """The vectors are the encoder's, one for each token of the text, with the place it was in."""
     texts, batch = tiny.examples(task_name)[0].column("text").to_pylist(), tiny.batch(task_name, 9)
-    packed = model.pack(batch)
+    packed = model.pack({name: value for name, value in batch.items() if not name.endswith("_pair")})
     encoded, answer = model.encoder(packed), embed(text=tf.constant(texts))
     assert ("pooled" in answer, "sequence" in answer) == (encoded.pooled is not None, encoded.sequence is not None)
     if "pooled" in answer:

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from data.schema import (
+    CLASSES,
     IDS,
     IDS_PAIR,
     LABEL,
@@ -19,7 +20,7 @@ from data.schema import (
     WORD_BYTES,
     WORD_BYTES_PAIR,
 )
-from data.store import split_words
+from data.store import NO_LABEL, OF_LABELS, split_words
 from data.tokenizers.base import SpecialTokens
 from data.tokenizers.graph import GraphTokenizer
 from models.build import vocabulary_of
@@ -59,6 +60,31 @@ ANSWERS = {
         lambda texts: [[TAG_OF.get(word, "O") for word in text.split()] for text in texts],
         ["B-NOT", "B-THING", "I-NOT", "O"],
     ),
+    "multi_label": (
+        lambda texts: [[word for word in ("film", "good") if word in text.split()] for text in texts],
+        ["film", "good"],
+    ),
+    "ordinal": (lambda texts: [str(1 + n % 3) for n in range(len(texts))], ["1", "2", "3"]),
+    "question_answering": (None, []),
+    "word_in_context": (lambda texts: ["F", "T"] * (len(texts) // 2), ["F", "T"]),
+}
+
+
+def last_word(text: str) -> tuple[str, int]:
+    """The word, and where it starts."""
+    return text.split()[-1], text.rindex(" ") + 1
+
+
+# Other columns of the examples, made of a text and its pair, by task.
+BESIDE = {
+    "question_answering": {
+        "answers": lambda text, pair: [last_word(pair)[0]],
+        "answer_starts": lambda text, pair: [str(last_word(pair)[1])],
+    },
+    "word_in_context": {
+        "span": lambda text, pair: f"{last_word(text)[1]}:{len(text)}",
+        "span_pair": lambda text, pair: "0:3",
+    },
 }
 
 
@@ -118,6 +144,12 @@ def offering(what: str) -> list[str]:
     return [name for name, kind in FAMILIES.items() if what in kind.offers]
 
 
+def needs_pairs(task_name: str) -> bool:
+    """Whether a task has no use for a text alone."""
+    kind = TASKS[task_name]
+    return TEXT_PAIR in {kind.columns.get(name, name) for name in kind.inputs}
+
+
 def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[str]]:
     """Eight examples a model of any family can learn by heart, and their labels."""
     texts = [
@@ -131,18 +163,24 @@ def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[
         "not good film",
     ]
     columns = {TEXT: pa.array(texts)}
-    if pairs:
-        columns[TEXT_PAIR] = pa.array(texts[2:] + texts[:2])
+    others = texts[2:] + texts[:2]
+    if pairs or needs_pairs(task_name):
+        columns[TEXT_PAIR] = pa.array(others)
+    for name, make in BESIDE.get(task_name, {}).items():
+        columns[name] = pa.array([make(*both) for both in zip(texts, others, strict=True)])
     answer, labels = ANSWERS[task_name]
     return pa.record_batch({**columns, **({LABEL: pa.array(answer(texts))} if labels else {})}), labels
 
 
 def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False) -> dict[str, np.ndarray]:
     """The eight examples as a batch of `length` tokens a row; `empty` takes all tokens from the last one."""
+    pairs |= needs_pairs(task_name)
     rows, labels = examples(task_name, pairs)
     kind = task(task_name)
     places = {text: Places(*WORDS.encode_with_offsets(rows.column(text).to_pylist())[1:]) for text in kind.aligned}
-    made = {name: _padded(column, length) for name, column in kind.encode(rows, labels, places).items()}
+    made = {
+        name: _padded(name, column, length, len(labels)) for name, column in kind.encode(rows, labels, places).items()
+    }
     made[WEIGHT] = np.ones(len(rows), np.float32)
     names = (TEXT, IDS, LENGTH, WORD_BYTES), (TEXT_PAIR, IDS_PAIR, LENGTH_PAIR, WORD_BYTES_PAIR)
     for text, ids, count, words in names[: 1 + pairs]:
@@ -158,12 +196,14 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
     return made
 
 
-def _padded(column, length: int) -> np.ndarray:
+def _padded(name: str, column, length: int, labels: int) -> np.ndarray:
     """A column of the token record as the store gathers it."""
+    if name == CLASSES:
+        return np.array([np.isin(np.arange(labels), row) for row in column.to_pylist()], np.float32)
     if not isinstance(column, tuple):
         return column.to_numpy(zero_copy_only=False)
     values, splits = column
-    rows = np.full([len(splits) - 1, length], -1, np.int32)
+    rows = np.full([len(splits) - 1, length], NO_LABEL if name in OF_LABELS else 0, np.int32)
     for row, start, end in zip(rows, splits, splits[1:], strict=False):
         row[: end - start] = values[start:end]
     return rows
@@ -171,5 +211,5 @@ def _padded(column, length: int) -> np.ndarray:
 
 def padded(batch: Mapping[str, np.ndarray], by: int) -> dict[str, np.ndarray]:
     """The same batch with `by` more tokens of padding."""
-    widened = {k: v for k, v in batch.items() if v.ndim > 1}
+    widened = {k: v for k, v in batch.items() if v.ndim > 1 and k != CLASSES}
     return {**batch, **{k: np.pad(v, [(0, 0), (0, by), (0, 0)][: v.ndim]) for k, v in widened.items()}}

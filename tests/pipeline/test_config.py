@@ -16,7 +16,12 @@ def problems(raw: dict) -> list[str]:
 
 def test_a_small_config_is_enough_and_defaults_are_filled_in():
     config = check_config(GOOD)
-    assert config.sections["transform"] == {"task": "classification", "max_tokens": 128, "word_bytes": 0}
+    assert config.sections["transform"] == {
+        "task": "classification",
+        "max_tokens": 128,
+        "stride": 0,
+        "word_bytes": 0,
+    }
     assert config.sections["trainer"]["family"] == {"name": "lstm"}
     assert config.sections["tokenizer_gen"]["kind"] == "words", "the family's own tokenizer"
     assert config.sections["bulk_inferrer"] == {}, "optional, and not asked for"
@@ -28,6 +33,16 @@ def test_a_familys_tokenizer_options_stay_beside_those_that_are_given():
     assert options == {"lowercase": False, "punctuation": False, "min_characters": 2}
     other = {**raw, "tokenizer_gen": {"kind": "wordpiece"}}
     assert check_config(other).sections["tokenizer_gen"]["options"] == {}, "another kind has other options"
+
+
+def test_windows_are_for_tasks_that_merge_them():
+    example_gen = {"input": "a.conll", "fields": {"tokens": "1", "label": "2"}}
+    raw = {**GOOD, "task": "tagging", "example_gen": example_gen, "transform": {"stride": 64}}
+    (problem,) = problems(raw)
+    assert problem.startswith(
+        "transform.stride: 'tagging' reads no windows; tasks that do: classification, multi_label"
+    )
+    assert check_config({**GOOD, "transform": {"stride": 64}}).sections["transform"]["stride"] == 64
 
 
 def test_every_problem_is_told_at_once():

@@ -1,0 +1,64 @@
+"""Answers to word_in_context, beside the rule that equal forms mean the same."""
+
+from collections import Counter
+from typing import ClassVar
+
+import numpy as np
+
+from data.schema import LABEL, TEXT, TEXT_PAIR
+from models.evaluation.classification import ClassificationJudgement
+
+SPAN, SPAN_PAIR = "span", "span_pair"
+FORM = "form"
+
+
+class WordInContextJudgement(ClassificationJudgement):
+    """As classification."""
+
+    texts: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, SPAN, SPAN_PAIR)
+    truth: ClassVar[tuple[str, ...]] = (LABEL, TEXT, TEXT_PAIR, SPAN, SPAN_PAIR)
+    slices: ClassVar[tuple[str, ...]] = (LABEL, FORM)
+
+    @staticmethod
+    def predictions(answers, labels):
+        cosines = answers["cosine"].astype(float).round(6).tolist()
+        found = ClassificationJudgement.predictions(answers, labels)
+        return [{**each, "cosine": cosine} for each, cosine in zip(found, cosines, strict=True)]
+
+    def baseline(self):
+        """The commonest label in train of words whose two forms are equal, and of those whose are not."""
+        same = {True: Counter[str](), False: Counter[str]()}
+        for equal, label in zip(_equal_forms(self.train), self.train.column(LABEL).to_pylist(), strict=True):
+            same[equal][label] += 1
+        rule = {equal: _commonest(counts, same, self.known) for equal, counts in same.items()}
+        scores = np.full([len(self.classes), len(self.known)], 1e-3 / len(self.known))
+        answered = [self.known.index(rule[equal]) for equal in _equal_forms(self.examples)]
+        scores[np.arange(len(scores)), answered] += 1 - 1e-3
+        scores = self._widened(scores)
+        values = {name: float(metric(self.classes, scores, self.weights)) for name, metric in self._metrics().items()}
+        says = f"'{rule[True]}' where the two forms of the word are equal, else '{rule[False]}', as in train"
+        return {name: value for name, value in values.items() if np.isfinite(value)}, says
+
+    def groups(self, name):
+        """form: the rows whose two forms of the word are equal, and the others."""
+        if name != FORM:
+            return None
+        equal = np.array(_equal_forms(self.examples), bool)
+        parts = ("equal", np.flatnonzero(equal)), ("different", np.flatnonzero(~equal))
+        return [(value, rows) for value, rows in parts if len(rows)]
+
+
+def _commonest(counts: Counter[str], every: dict[bool, Counter[str]], known: list[str]) -> str:
+    """The commonest label that the model knows, of all rows where these have none."""
+    total = {label: sum(each[label] for each in every.values()) for label in known}
+    return max(known, key=lambda label: (counts[label], total[label]))
+
+
+def _equal_forms(rows) -> list[bool]:
+    columns = (rows.column(name).to_pylist() for name in (TEXT, SPAN, TEXT_PAIR, SPAN_PAIR))
+    return [_form(*row[:2]) == _form(*row[2:]) for row in zip(*columns, strict=True)]
+
+
+def _form(text: str, span: str) -> str:
+    start, _, end = span.partition(":")
+    return (text[int(start) : int(end)] if start.strip().isdecimal() and end.strip().isdecimal() else text).lower()
