@@ -1,6 +1,5 @@
 """The token store to a trained model, exported as a SavedModel: one path for every family, task and strategy."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -105,7 +104,7 @@ def trainer(
     from components.teaching import teach
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
-    from models.build import adapt, build_model, inputs_of, vocabulary_of
+    from models.build import adapt, build_model, vocabulary_of
     from models.distillation import student_of
     from models.loop import train
     from models.tasks import TASKS
@@ -113,20 +112,20 @@ def trainer(
     from models.warm_start import report, warm
 
     family = with_sources(family, {"vectors": vectors, "preset": preset, "weights": weights, "hub": hub})
-    given, job = family_of(family), spec_of(TASKS[task], head)
+    given = family_of(family)
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    half_lives = {"train": span_half_life, "valid": 0.0}
-    stores = {split: _store(tokens, split, labels, spec.word_bytes, life) for split, life in half_lives.items()}
+    stores = {each: _store(tokens, each, labels, spec.word_bytes, span_half_life) for each in ("train", "valid")}
+    job = spec_of(TASKS[task], head).settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)
-    words, pairs = load_tokenizer(tokenizer.path), stores["train"].pairs
-    devices = strategies.create(strategy, cpu_devices)
+    words, devices = load_tokenizer(tokenizer.path), strategies.create(strategy, cpu_devices)
     vocabulary, known = vocabulary_of(words), known_of(champion, words, labels)
-    adapted = counted_of(champion, known) or adapt(spec, _batches(stores["train"], max_tokens), vocabulary, max_tokens)
-    about = {"task": task, "family": family, "head": head, **_read_by(tokens, stores, labels, inputs_of(job, pairs))}
-    build, goal = partial(build_model, spec, job, max_tokens=max_tokens, pairs=pairs, adapted=adapted), job
-    build = partial(partial(warm, build, known) if known else build, vocabulary, labels=labels)
+    batches = _batches(stores["train"], max_tokens)
+    adapted = counted_of(champion, known) or adapt(spec, batches, vocabulary, max_tokens, job.apart)
+    about = {"task": task, "family": family, **_read_by(job, tokens, stores, labels)}
+    goal, build = job, partial(build_model, spec, job, max_tokens=max_tokens, pairs=stores["train"].pairs)
+    build = partial(partial(warm, build, known) if known else build, vocabulary, labels=labels, adapted=adapted)
     if teacher:
         build, goal = teach(distill, teacher, (build, spec, job), stores["train"], examples, about, words)
     result = train(
@@ -171,11 +170,14 @@ def _learned(result: Any, trained: Any, family: Any, plan: dict[str, Any]) -> di
     }
 
 
-def _read_by(tokens: list[Tokens], stores: dict[str, Any], labels: list[str], inputs: Sequence[str]) -> dict[str, Any]:
-    """What the artifact says of the rows that a model reads."""
+def _read_by(job: Any, tokens: list[Tokens], stores: dict[str, Any], labels: list[str]) -> dict[str, Any]:
+    """What the artifact says of the task, and of the rows that a model reads."""
+    from models.build import inputs_of
+
     return {
+        "head": job.model_dump(exclude_unset=True),
         "labels": labels,
-        "inputs": list(inputs),
+        "inputs": list(inputs_of(job, stores["train"].pairs)),
         "fields": tokens[0].properties["fields"],
         "max_tokens": tokens[0].properties["max_tokens"],
         "stride": tokens[0].properties.get("stride", 0),
@@ -191,11 +193,12 @@ def _started(family: Any, pretrained: Pretrained | None) -> Any:
 def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int, half_life: float) -> Any:
     """The rows of a split over all spans, or None where there is none.
 
-    half_life: spans in which a row's weight halves; 0: it does not.
+    half_life: spans in which the weight of a row to train on halves; 0: it does not.
     """
     from data.store import Shards, TokenStore
 
-    weights = [0.5 ** (age / half_life) if half_life else 1.0 for age in reversed(range(len(tokens)))]
+    ages = reversed(range(len(tokens)))
+    weights = [0.5 ** (age / half_life) if half_life and split == "train" else 1.0 for age in ages]
     groups = [
         Shards(artifact.shards(split), artifact.properties["labels"], weight)
         for artifact, weight in zip(tokens, weights, strict=True)

@@ -15,6 +15,7 @@ BATCH_ROWS = 4096
 COLUMNS = (  # of examples, and what becomes of them in token records: ids, and the words' bytes
     (schema.TEXT, schema.IDS, schema.WORD_BYTES),
     (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR),
+    (schema.NEGATIVE, schema.IDS_NEGATIVE, schema.WORD_BYTES_NEGATIVE),
     (schema.TARGET, schema.TARGET_IDS, ""),
 )
 EVERY_WORD = 2**31 - 1

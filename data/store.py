@@ -22,22 +22,16 @@ from data.schema import (
     CLASSES,
     IDS,
     IDS_PAIR,
-    LENGTH,
-    LENGTH_PAIR,
+    LENGTHS,
     MARKS,
     MARKS_PAIR,
     SCORE,
     TAGS,
-    TARGET_IDS,
-    TARGET_LENGTH,
     WEIGHT,
-    WORD_BYTES,
-    WORD_BYTES_PAIR,
+    WORDS,
 )
 
 CHUNK_BYTES = 16 << 20  # most that `write_shard` holds back: a usual shard is one record batch
-LENGTHS = {IDS: LENGTH, IDS_PAIR: LENGTH_PAIR, TARGET_IDS: TARGET_LENGTH}
-WORDS = {IDS: WORD_BYTES, IDS_PAIR: WORD_BYTES_PAIR}
 BESIDE = {IDS: (TAGS, MARKS), IDS_PAIR: (MARKS_PAIR,)}  # what has a value for each id
 OF_LABELS = (TAGS, CLASSES)  # list columns of indexes into the artifact's own labels
 NO_LABEL = -1
@@ -109,7 +103,8 @@ class TokenStore:
 
     classes: <int32>[rows], index into the model's labels, -1 where a row has none.
     weights: <float32>[rows]; a caller may change them before training (class weights).
-    lengths: <int32>[rows], tokens of ids and ids_pair together.
+    lengths: <int32>[rows], tokens of all the row's texts together.
+    scores: <float32>[rows], the numbers wanted, or None where there are none.
     places: <int64>[rows], which row of the shards each is, counted through all of them, those left out included.
     dropped: number of rows left out, by label (None: the row has no label).
     """
@@ -149,7 +144,7 @@ class TokenStore:
         self._beside = ragged_columns(name for beside in BESIDE.values() for name in beside)
         self._classes = ragged_columns((CLASSES,))
         scores = [_column(chunk, SCORE, 0)[rows] for chunk, rows in zip(chunks, kept, strict=True)]
-        self._scores = np.concatenate(scores).astype(np.float32) if SCORE in names else None
+        self.scores = np.concatenate(scores).astype(np.float32) if SCORE in names else None
         self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
         self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
         self.places = np.concatenate([r + n for r, n in zip(kept, np.cumsum([0, *map(len, chunks)]), strict=False)])
@@ -186,8 +181,8 @@ class TokenStore:
                     batch[other], _ = self._beside[other].gather(rows, width, NO_LABEL if other in OF_LABELS else 0)
             if (words := WORDS.get(name)) in self._words:
                 batch[words] = split_words(self._words[words].rows(rows), width, self._word_bytes)
-        if self._scores is not None:
-            batch[SCORE] = self._scores[rows]
+        if self.scores is not None:
+            batch[SCORE] = self.scores[rows]
         for name, column in self._classes.items():
             batch[name] = _many_hot(column.rows(rows), self._labels)
         return batch | {name: column(rows, length) for name, column in self._computed.items()}

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import ConfigError, did_you_mean
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, TEXT_PAIR, WEIGHT, WORD_BYTES, WORD_BYTES_PAIR
+from data.schema import (
+    IDS,
+    IDS_PAIR,
+    LENGTH,
+    LENGTH_PAIR,
+    LENGTHS,
+    TEXT_PAIR,
+    WEIGHT,
+    WORD_BYTES,
+    WORD_BYTES_PAIR,
+    WORDS,
+)
 from models.families import FAMILIES
 from models.families.base import Family, Vocabulary
 from models.tasks import TASKS
@@ -27,13 +38,19 @@ def check_fit(family: str, task: str) -> None:
         raise ConfigError(f"trainer.family.name: got '{family}'{did_you_mean(family, FAMILIES)}")
     if task not in TASKS:
         raise ConfigError(f"task: got '{task}'{did_you_mean(task, TASKS)}")
-    missing = TASKS[task].needs - FAMILIES[family].offers
+    missing = lacks(FAMILIES[family], TASKS[task])
     if missing:
-        fitting = sorted(name for name, other in FAMILIES.items() if TASKS[task].needs <= other.offers)
+        fitting = sorted(name for name, other in FAMILIES.items() if not lacks(other, TASKS[task]))
         raise ConfigError(
             f"trainer.family.name: '{family}' does not give {' and '.join(sorted(missing))}, which '{task}' needs; "
             f"families that do: {', '.join(fitting) or 'none'}"
         )
+
+
+def lacks(family: type[Family], task: type[Task]) -> set[str]:
+    """What a task needs that a family does not give: nothing where they fit."""
+    vectors = {"vectors of texts"} if family.linear and not task.takes_logits else set()
+    return {*(task.needs - family.offers), *vectors}
 
 
 def inputs_of(task: Task, pairs: bool) -> tuple[str, ...]:
@@ -50,29 +67,36 @@ def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
 
 
 def adapt(
-    family: Family, batches: Iterable[Mapping[str, np.ndarray]], vocabulary: Vocabulary, max_tokens: int
+    family: Family,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    vocabulary: Vocabulary,
+    max_tokens: int,
+    apart: bool = False,
 ) -> dict[str, np.ndarray]:
     """Counts what the family counts, on the training batches packed as training will see them.
 
     batches: each training example once, in any order; may be iterated more than once. Rows of weight 0 do not count.
+    apart: the texts of an example are packed each by itself.
     Empty for families that only learn. Keep it with the weights: `build_model` needs it again.
     """
-    return family.adapt(_Packed(batches, family, vocabulary, max_tokens), vocabulary)
+    return family.adapt(_Packed(batches, family, vocabulary, max_tokens, apart), vocabulary)
 
 
 class _Packed:
     """The batches after packing, without the rows that only fill; iterable more than once."""
 
-    def __init__(self, batches, family: Family, vocabulary: Vocabulary, max_tokens: int):
-        self.batches, self.arguments = batches, (vocabulary, max_tokens, family.special_tokens)
+    def __init__(self, batches, family: Family, vocabulary: Vocabulary, max_tokens: int, apart: bool):
+        self.batches, self.apart = batches, apart
+        self.arguments = vocabulary, max_tokens, family.special_tokens
 
     def __iter__(self):
-        from models.packing import pack
+        from models.packing import apart, pack
 
         for batch in self.batches:
             real = np.flatnonzero(batch[WEIGHT])
-            rows = {name: batch[name][real] for name in (*PAIR_OF, *PAIR_OF.values()) if name in batch}
-            yield {name: tensor.numpy() for name, tensor in pack(rows, *self.arguments).items()}
+            rows = {name: batch[name][real] for name in (*LENGTHS, *LENGTHS.values(), *WORDS.values()) if name in batch}
+            for each in apart(rows) if self.apart else (rows,):
+                yield {name: tensor.numpy() for name, tensor in pack(each, *self.arguments).items()}
 
 
 def build_model(
@@ -98,7 +122,8 @@ def build_model(
     from models.packing import SCHEMES, added_tokens, pack
 
     name = next((name for name, kind in FAMILIES.items() if type(family) is kind), type(family).__name__)
-    least = added_tokens(family.special_tokens, pairs) + 1 + pairs
+    together = pairs and not task.apart
+    least = added_tokens(family.special_tokens, together) + 1 + together
     if max_tokens < least:
         raise ConfigError(
             f"transform.max_tokens: got {max_tokens}, which leaves family '{name}' no room for a text beside special "
@@ -118,7 +143,7 @@ def build_model(
         encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
         head = task.head(family, n_outputs, labels)
     packing = partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens)
-    model = TextModel(packing, encoder, task.unpack, head)
+    model = TextModel(packing, encoder, task.unpack, head, task.apart)
     token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
     if family.word_bytes:
         token[WORD_BYTES] = np.zeros([1, 1, family.word_bytes], np.uint8)

@@ -31,7 +31,7 @@ def cache_frozen(
     directory: where the files stay for a run that goes on; if remote or None, they last as long as the stores.
     """
     encoder: Any = getattr(model, "encoder", None)
-    if getattr(encoder, "below", None) is None:
+    if getattr(encoder, "below", None) is None or model.apart:  # a column holds one text a row
         return
     layers = [weight for step in encoder.ladder for layer in step for weight in layer.weights]
     if {id(weight) for weight in layers} & {id(weight) for weight in training.fine_tuning.trained(model)}:

@@ -8,23 +8,38 @@ import numpy as np
 import tensorflow as tf
 
 from data.schema import FROZEN
+from models.packing import apart
 
 
 class TextModel(keras.Model):
     """From a batch (data/schema.py) to logits: packs, encodes, answers.
 
     pack: batch to packed ids; encoder: packed ids to Encoded; unpack: (Encoded, packed, batch) to what the head reads.
+    apart: each text of a row is packed and encoded by itself, by the same weights; the head reads a list of them.
     """
 
-    def __init__(self, pack: Callable, encoder: keras.layers.Layer, unpack: Callable, head: keras.layers.Layer):
+    def __init__(
+        self,
+        pack: Callable,
+        encoder: keras.layers.Layer,
+        unpack: Callable,
+        head: keras.layers.Layer,
+        apart: bool = False,
+    ):
         super().__init__()
-        self.pack, self.encoder, self.unpack, self.head = pack, encoder, unpack, head
+        self.pack, self.encoder, self.unpack, self.head, self.apart = pack, encoder, unpack, head, apart
         self.resources = getattr(encoder, "resources", ())
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> Any:
         """Logits, a tensor or a nest of them, in float32, whatever the precision inside."""
+        if self.apart:
+            return in_float32(self.head([self._alone(text, training) for text in apart(batch)]))
         packed, encoded = self.encode(batch, training)
         return self.answer(encoded, packed, batch)
+
+    def _alone(self, batch: Mapping[str, tf.Tensor], training: bool) -> Any:
+        packed, encoded = self.encode(batch, training)
+        return self.unpack(encoded, packed, batch)
 
     def encode(self, batch: Mapping[str, tf.Tensor], training: bool = False):
         """The packed batch, and Encoded of it."""

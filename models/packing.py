@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, WORD_BYTES, WORD_BYTES_PAIR
+from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, LENGTHS, TARGET_IDS, WORD_BYTES, WORD_BYTES_PAIR, WORDS
 from models.families.base import Vocabulary
 
 
@@ -61,6 +61,13 @@ def pack(
         length = tf.minimum(length, room)
         pieces = [*opening, (text, length, 0), *closing]
     return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad)
+
+
+def apart(batch: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:
+    """Each text of a batch as a batch of its own: the text, its pair, its negative, those that there are."""
+    texts = [ids for ids in LENGTHS if ids in batch and ids != TARGET_IDS]
+    names = [{IDS: ids, LENGTH: LENGTHS[ids], WORD_BYTES: WORDS[ids]} for ids in texts]
+    return [{name: batch[own] for name, own in each.items() if own in batch} for each in names]
 
 
 def separator_id(vocabulary: Vocabulary) -> int:

@@ -40,20 +40,31 @@ class Spelled(keras.layers.Layer):
         return sums / counts
 
 
-def spelled(words: Rows, buckets: Rows, ngrams: tf.Tensor, splits: tf.Tensor, ids: tf.Tensor) -> tuple:
+def spelled(
+    words: Rows,
+    buckets: Rows,
+    ngrams: tf.Tensor,
+    splits: tf.Tensor,
+    ids: tf.Tensor,
+    weights: tuple[tf.Tensor, tf.Tensor] | None = None,
+) -> tuple:
     """The sum of each word's row and its n-grams' rows <float32>[n, width], and how many rows that are <float32>[n, 1].
 
     ngrams <int32>[total]: the buckets of the n-grams of word i are ngrams[splits[i]:splits[i + 1]]. Each different word
-    of ids <int32>[n] is put together once.
+    of ids <int32>[n] is put together once. weights: of each word <float32>[words] and bucket <float32>[buckets], how
+    much its row counts; 1 where there are none.
     """
     different, place = tf.unique(ids)
     starts, ends = (tf.gather(splits, different + n) for n in (0, 1))
     cut = tf.ragged.range(starts, ends)
-    sums = tf.math.unsorted_segment_sum(
-        buckets(tf.gather(ngrams, cut.values)), cut.value_rowids(), tf.size(different, out_type=tf.int64)
-    )
-    counts = tf.cast(ends - starts + 1, tf.float32)[:, None]
-    return tf.gather(sums + words(different), place), tf.gather(counts, place)
+    bucket, owner, size = tf.gather(ngrams, cut.values), cut.value_rowids(), tf.size(different, out_type=tf.int64)
+    own, others, counts = words(different), buckets(bucket), tf.cast(ends - starts + 1, tf.float32)[:, None]
+    if weights is not None:
+        heavy, heavies = (tf.gather(*pair)[:, None] for pair in ((weights[0], different), (weights[1], bucket)))
+        own, others = own * heavy, others * heavies
+        counts = heavy + tf.math.unsorted_segment_sum(heavies, owner, size)
+    sums = own + tf.math.unsorted_segment_sum(others, owner, size)
+    return tf.gather(sums, place), tf.gather(counts, place)
 
 
 def row_wise(kind: type[keras.Optimizer], weights: list[keras.Variable]) -> type[keras.Optimizer]:

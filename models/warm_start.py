@@ -5,6 +5,7 @@ differ, their axes are found by what grows when one more is asked for, and carri
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -66,11 +67,14 @@ def moved_tokens(old: Any, new: Any) -> Moved | None:
     return Moved(sources, len(new.vocabulary) - len(fresh), [new.vocabulary[n] for n in fresh], dropped)
 
 
-def warm(build: Callable[..., keras.Model], known: Known, vocabulary: Vocabulary, labels: Sequence[str]) -> keras.Model:
-    """What `build(vocabulary, labels)` makes, its weights those that are known.
+def warm(
+    build: Callable[..., keras.Model], known: Known, vocabulary: Vocabulary, labels: Sequence[str], **others: Any
+) -> keras.Model:
+    """What `build(vocabulary, labels=labels, **others)` makes, its weights those that are known.
 
     Raises StageError where these are another model's.
     """
+    build = partial(build, **others)
     model = build(vocabulary, labels=labels)
     shapes = [tuple(weight.shape) for weight in model.weights]
     token_axes: list[tuple[int, ...]] = [()] * len(shapes)

@@ -29,7 +29,7 @@ def test_family_and_task(name, task_name, tmp_path):
     build.check_fit(name, task_name)
     family, task, labels = tiny.family(name), tiny.task(task_name), tiny.examples(task_name)[1]
     batch = tiny.batch(task_name, 6)
-    adapted = build.adapt(family, [batch], tiny.VOCABULARY, tiny.MAX_TOKENS)
+    adapted = build.adapt(family, [batch], tiny.VOCABULARY, tiny.MAX_TOKENS, task.apart)
     pairs = tiny.needs_pairs(task_name)
     model = build.build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, labels, pairs, adapted)
     with tf.GradientTape() as tape:

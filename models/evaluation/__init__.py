@@ -5,6 +5,7 @@ from models.evaluation.classification import ClassificationJudgement
 from models.evaluation.multi_label import MultiLabelJudgement
 from models.evaluation.ordinal import OrdinalJudgement
 from models.evaluation.question_answering import QuestionAnsweringJudgement
+from models.evaluation.similarity import SimilarityJudgement
 from models.evaluation.tagging import TaggingJudgement
 from models.evaluation.word_in_context import WordInContextJudgement
 
@@ -15,4 +16,5 @@ JUDGES: dict[str, type[Judgement]] = {
     "ordinal": OrdinalJudgement,
     "question_answering": QuestionAnsweringJudgement,
     "word_in_context": WordInContextJudgement,
+    "similarity": SimilarityJudgement,
 }

@@ -4,14 +4,14 @@ The classifier of Joulin et al. 2016 (a mean, and a linear head by the task) and
 al. 2017: words the vocabulary lacks are made of their characters. N-grams share `buckets` rows by their hash.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from data.errors import ConfigError
 from models.families.base import Encoded
-from models.families.word_vectors import WordVectors
+from models.families.word_vectors import WordVectors, idf, ids_of
 
 
 class Fasttext(WordVectors):
@@ -23,6 +23,9 @@ class Fasttext(WordVectors):
         (0, 0), description="shortest and longest n-gram of characters, of which unseen words are made; [0, 0] for none"
     )
     buckets: int = Field(200_000, ge=1, description="rows that all n-grams share by their hash")
+    pooling: Literal["mean", "idf"] = Field(
+        "mean", description="vector of a text: mean of all its rows, or weighted by inverse document frequency: tf-idf"
+    )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="on the text's vector, and on the words' where tokens are tagged"
     )
@@ -53,8 +56,17 @@ class Fasttext(WordVectors):
     def adapt(self, batches, vocabulary):
         """Of a file: vectors, found; of a fastText .bin also buckets <float32>[buckets, width]. Where words are cut:
         characters <int32>[2], and the n-grams of the words of the vocabulary, ngrams <int32>[total] and splits
-        <int32>[size + 1]: none where the file's vectors have them in already.
+        <int32>[size + 1]: none where the file's vectors have them in already. For pooling = "idf" also word_idf
+        <float32>[size] and bucket_idf <float32>[buckets], ln(texts / texts with it).
         """
+        adapted = self._tables(vocabulary)
+        if self.pooling == "idf":
+            buckets = len(adapted["buckets"]) if "buckets" in adapted else self.buckets
+            adapted["word_idf"] = idf(map(ids_of, batches), vocabulary.size)
+            adapted["bucket_idf"] = idf((self._buckets_of(each, adapted, buckets) for each in batches), buckets)
+        return adapted
+
+    def _tables(self, vocabulary) -> dict[str, np.ndarray]:
         adapted, subwords = self.load(vocabulary) if self.vectors else ({}, None)
         if subwords is not None:
             self._check(subwords)
@@ -66,6 +78,24 @@ class Fasttext(WordVectors):
                 **dict(zip(("ngrams", "splits"), empty, strict=True)),
             }
         return {**adapted, **self._cut(vocabulary)}
+
+    def _buckets_of(self, packed, adapted, buckets: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """What `idf` counts: the n-grams of a batch's known words, and those of words."""
+        from models.ngrams import word_ngrams
+
+        owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        if "splits" in adapted:
+            texts, ids, _ = ids_of(packed)
+            sizes = np.diff(adapted["splits"])[ids]
+            place = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            found.append(adapted["ngrams"][np.repeat(adapted["splits"][ids], sizes) + place])
+            owners.append(np.repeat(texts, sizes))
+        if self.word_ngrams > 1:
+            words = packed["word_bytes"]
+            for bucket, inside in word_ngrams(words, packed["mask"] & (words[:, :, 0] > 0), self.word_ngrams, buckets):
+                owners.append(np.nonzero(inside.numpy())[0])
+                found.append(bucket.numpy()[inside.numpy()])
+        return np.concatenate(owners), np.concatenate(found), len(packed["ids"])
 
     def _cut(self, vocabulary) -> dict[str, np.ndarray]:
         """characters, ngrams and splits, as `adapt` says; empty where words are not cut."""
@@ -147,13 +177,15 @@ class Fasttext(WordVectors):
         if "characters" in adapted:
             parts["cut"] = Arrays({name: adapted[name] for name in ("ngrams", "splits")})
             parts["characters"] = tuple(adapted["characters"].tolist())
+        if self.pooling == "idf":
+            parts["idf"] = Arrays({name: adapted[name] for name in ("word_idf", "bucket_idf")})
         parts["special"] = sorted(vocabulary.special)
         rows = [parts[name] for name in ("words", "buckets") if name in parts]
         return Encoder(parts, self.encode, [rows])
 
     def encode(self, parts, packed, training) -> Encoded:
         """sequence: the mean of each word's rows, zeros for a word without any. pooled: the mean of all the rows of a
-        text, n-grams of words among them."""
+        text, n-grams of words among them. Both are weighted means where pooling says so."""
         import tensorflow as tf
 
         from models.ngrams import word_ngrams
@@ -163,7 +195,7 @@ class Fasttext(WordVectors):
         if "cut" in parts:
             sums, counts = self._with_characters(parts, packed["ids"], known, words)
         else:
-            counts = tf.cast(known, tf.float32)[:, :, None]
+            counts = (tf.cast(known, tf.float32) * self._weight(parts, "word_idf", packed["ids"]))[:, :, None]
             sums = parts["words"](packed["ids"]) * counts
         sequence = tf.math.divide_no_nan(sums, counts)
         total, count = tf.reduce_sum(sums, axis=1), tf.reduce_sum(counts, axis=1)
@@ -171,15 +203,21 @@ class Fasttext(WordVectors):
             buckets = parts["buckets"].table.shape[0]
             spelt = mask & (words[:, :, 0] > 0)
             for bucket, inside in word_ngrams(words, spelt, self.word_ngrams, buckets):
-                there = tf.cast(inside, tf.float32)[:, :, None]
+                there = (tf.cast(inside, tf.float32) * self._weight(parts, "bucket_idf", bucket))[:, :, None]
                 total += tf.reduce_sum(parts["buckets"](tf.where(inside, bucket, 0)) * there, axis=1)
                 count += tf.reduce_sum(there, axis=1)
         pooled = tf.math.divide_no_nan(total, count)
         dropped = [parts["dropout"](each, training=training) for each in (sequence, pooled)]
         return Encoded(dropped[0], dropped[1], (sequence,), mask)
 
+    def _weight(self, parts, name: str, ids):
+        """How much each row counts, of the shape of ids; 1 where all count the same."""
+        import tensorflow as tf
+
+        return tf.gather(parts["idf"][name], ids) if "idf" in parts else 1.0
+
     def _with_characters(self, parts, ids, known, words):
-        """For each token the sum of its rows <float32>[B, T, width] and their number <float32>[B, T, 1].
+        """For each token the sum of its rows <float32>[B, T, width] and their number, or weight <float32>[B, T, 1].
 
         The n-grams of known words are looked up, once for each different word; unknown ones are cut here.
         """
@@ -190,7 +228,8 @@ class Fasttext(WordVectors):
 
         rows, buckets = parts["buckets"], parts["buckets"].table.shape[0]
         flat, here = tf.reshape(tf.where(known, ids, 0), [-1]), tf.reshape(tf.cast(known, tf.float32), [-1, 1])
-        sums, counts = spelled(parts["words"], rows, parts["cut"]["ngrams"], parts["cut"]["splits"], flat)
+        weights = (parts["idf"]["word_idf"], parts["idf"]["bucket_idf"]) if "idf" in parts else None
+        sums, counts = spelled(parts["words"], rows, parts["cut"]["ngrams"], parts["cut"]["splits"], flat, weights)
         sums, counts = sums * here, counts * here
 
         unseen = tf.where(tf.reshape(~known & (words[:, :, 0] > 0), [-1]))
@@ -199,7 +238,8 @@ class Fasttext(WordVectors):
         bucket = tf.cast(tf.math.floormod(hashes, tf.constant(buckets, tf.uint32)), tf.int32)
         owners = tf.gather(unseen[:, 0], owners)
         cells = tf.size(ids, out_type=tf.int64)
-        sums += tf.math.unsorted_segment_sum(rows(bucket), owners, cells)
-        counts += tf.math.unsorted_segment_sum(tf.ones_like(owners, tf.float32), owners, cells)[:, None]
+        heavy = tf.ones_like(bucket, tf.float32) * self._weight(parts, "bucket_idf", bucket)
+        sums += tf.math.unsorted_segment_sum(rows(bucket) * heavy[:, None], owners, cells)
+        counts += tf.math.unsorted_segment_sum(heavy, owners, cells)[:, None]
         width = [tf.shape(ids)[0], tf.shape(ids)[1], -1]
         return tf.reshape(sums, width), tf.reshape(counts, width)

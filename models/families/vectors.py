@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from models.families.base import Encoded
-from models.families.word_vectors import WordVectors
+from models.families.word_vectors import WordVectors, idf, ids_of
 
 
 class _StaticVectors(WordVectors):
@@ -35,7 +35,7 @@ class _StaticVectors(WordVectors):
         adapted = super().adapt(batches, vocabulary)
         counted = np.ones(vocabulary.size, np.float32)
         if self.pooling == "idf":
-            counted = _idf(batches, vocabulary.size)
+            counted = idf(map(ids_of, batches), vocabulary.size)
         counted[sorted(vocabulary.special)] = 0
         if self.frozen:
             counted *= adapted["found"]
@@ -65,17 +65,6 @@ class _StaticVectors(WordVectors):
             pooled = tf.math.divide_no_nan(tf.reduce_sum(weight * vectors, axis=1), tf.reduce_sum(weight, axis=1))
         dropped = [parts["dropout"](each, training=training) for each in (vectors, pooled)]
         return Encoded(dropped[0], dropped[1], (vectors,), mask)
-
-
-def _idf(batches, size: int) -> np.ndarray:
-    """ln(texts / texts with the id) <float32>[size]; an id in no text counts as in one."""
-    texts, rows = np.zeros(size, np.int64), 0
-    for packed in batches:
-        ids = np.sort(np.where(packed["mask"], packed["ids"], -1), axis=1)
-        first = np.diff(ids, axis=1, prepend=-1) > 0
-        texts += np.bincount(ids[first], minlength=size)
-        rows += len(ids)
-    return np.log(max(rows, 1) / np.maximum(texts, 1)).astype(np.float32)
 
 
 class Word2vec(_StaticVectors):

@@ -1,5 +1,6 @@
 """What families share whose word vectors may come from a file."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,3 +107,20 @@ class WordVectors(Family):
         spread = 0.0 if self.frozen else float(table[found].std())
         random = keras.ops.convert_to_numpy(keras.random.normal(table.shape, 0.0, spread, "float32"))
         return np.where(found[:, None], table, random)
+
+
+def idf(parts: Iterable[tuple[np.ndarray, np.ndarray, int]], size: int) -> np.ndarray:
+    """ln(texts / texts with the id) <float32>[size]; an id in no text counts as in one.
+
+    parts: of a batch, the texts <int>[n] (numbers below the third) and ids <int>[n] that stand in them, any times.
+    """
+    texts, rows = np.zeros(size, np.int64), 0
+    for owners, ids, count in parts:
+        texts += np.bincount(np.unique(owners.astype(np.int64) * size + ids) % size, minlength=size)
+        rows += count
+    return np.log(max(rows, 1) / np.maximum(texts, 1)).astype(np.float32)
+
+
+def ids_of(packed: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, int]:
+    """What `idf` counts of the ids of a packed batch."""
+    return np.nonzero(packed["mask"])[0], packed["ids"][packed["mask"]], len(packed["ids"])

@@ -5,6 +5,7 @@ from models.tasks.classification import Classification
 from models.tasks.multi_label import MultiLabel
 from models.tasks.ordinal import Ordinal
 from models.tasks.question_answering import QuestionAnswering
+from models.tasks.similarity import Similarity
 from models.tasks.tagging import Tagging
 from models.tasks.word_in_context import WordInContext
 
@@ -15,4 +16,5 @@ TASKS: dict[str, type[Task]] = {
     "ordinal": Ordinal,
     "question_answering": QuestionAnswering,
     "word_in_context": WordInContext,
+    "similarity": Similarity,
 }

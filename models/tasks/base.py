@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,6 +46,8 @@ class Task(BaseModel):
     columns: ClassVar[Mapping[str, str]] = {}  # of examples, that an input is in where it has another name
     split_by: ClassVar[str] = TEXT  # the text whose hash decides the split where the config is silent
     windowed: ClassVar[bool] = False  # whether it knows to `merge` the windows of a long text
+    apart: ClassVar[bool] = False  # the texts of a row are encoded each by itself, by the same weights
+    takes_logits: ClassVar[bool] = True  # linear families will do, whose `pooled` is the logits
     aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
 
     @classmethod
@@ -57,6 +59,17 @@ class Task(BaseModel):
         """The columns of examples, `text` among them, made of the checked fields, and the rows that cannot be used:
         for tasks whose fields say something together. Called for rows that will be rejected too."""
         return columns, []
+
+    def check(self, fields: Sequence[str]) -> list[str]:
+        """One line for each thing that is wrong with the parameters, for examples with these fields."""
+        return []
+
+    def settled(self, scores: "np.ndarray | None") -> Self:
+        """The task, with what it takes from the training split where the config is silent; kept with the model.
+
+        scores: <float32>[rows] of the training split, where it has any.
+        """
+        return self
 
     @abstractmethod
     def encode(
@@ -73,7 +86,8 @@ class Task(BaseModel):
         """Width of the logits."""
 
     def unpack(self, encoded: "Encoded", packed: Mapping[str, "tf.Tensor"], batch: Mapping[str, "tf.Tensor"]) -> Any:
-        """What the head reads, of an encoded batch: the vectors of the texts."""
+        """What the head reads, of an encoded batch: the vectors of the texts. Where they are encoded apart it is called
+        for each of them, and the head reads a list."""
         return encoded.pooled
 
     @abstractmethod

@@ -18,6 +18,7 @@ from components.warmup import read_warmup
 from data.tokenizers.base import Tokenizer
 from models.build import inputs_of
 from models.families.base import Family
+from models.packing import apart
 from models.signatures import export
 from tests.contracts import tiny
 
@@ -42,6 +43,7 @@ def check_exported(
     model, family: Family, task_name: str, directory: Path, pairs: bool, tokenizer: Tokenizer = tiny.WORDS
 ) -> None:
     """Exports a trained model and runs every check on it."""
+    pairs |= tiny.needs_pairs(task_name)
     labels = tiny.examples(task_name)[1]
     inputs = inputs_of(tiny.task(task_name), pairs)
     export(model, family, tiny.task(task_name), tokenizer, labels, tiny.MAX_TOKENS, inputs, directory)
@@ -64,8 +66,9 @@ def check_exported(
 def check_older_tensorflow(model, family: Family, task_name: str, directory: Path, packages: str) -> None:
     """The C++ runtime of another TensorFlow, in the folder `packages`, answers the golden requests the same."""
     labels = tiny.examples(task_name)[1]
-    export(model, family, tiny.task(task_name), tiny.WORDS, labels, tiny.MAX_TOKENS, ["text"], directory)
-    write_golden(directory, {"text": NASTY})
+    inputs = inputs_of(tiny.task(task_name), pairs=False)
+    export(model, family, tiny.task(task_name), tiny.WORDS, labels, tiny.MAX_TOKENS, inputs, directory)
+    write_golden(directory, dict.fromkeys(inputs, NASTY))
     check_loader(directory, "cpp", packages)
 
 
@@ -97,8 +100,8 @@ def check_answer(serve, model, task_name: str, pairs: bool) -> None:
 
 def check_embed(embed, model, task_name: str) -> None:
     """The vectors are the encoder's, one for each token of the text, with the place it was in."""
-    texts, batch = tiny.examples(task_name)[0].column("text").to_pylist(), tiny.batch(task_name, 9)
-    packed = model.pack({name: value for name, value in batch.items() if not name.endswith("_pair")})
+    texts, batch = tiny.examples(task_name)[0].column("text").to_pylist(), apart(tiny.batch(task_name, 9))[0]
+    packed = model.pack(batch)
     encoded, answer = model.encoder(packed), embed(text=tf.constant(texts))
     assert ("pooled" in answer, "sequence" in answer) == (encoded.pooled is not None, encoded.sequence is not None)
     if "pooled" in answer:

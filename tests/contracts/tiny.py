@@ -14,6 +14,7 @@ from data.schema import (
     LABEL,
     LENGTH,
     LENGTH_PAIR,
+    SCORE,
     TEXT,
     TEXT_PAIR,
     WEIGHT,
@@ -23,7 +24,7 @@ from data.schema import (
 from data.store import NO_LABEL, OF_LABELS, split_words
 from data.tokenizers.base import SpecialTokens
 from data.tokenizers.graph import GraphTokenizer
-from models.build import vocabulary_of
+from models.build import lacks, vocabulary_of
 from models.families import FAMILIES
 from models.families.base import Family
 from models.tasks import TASKS
@@ -67,6 +68,7 @@ ANSWERS = {
     "ordinal": (lambda texts: [str(1 + n % 3) for n in range(len(texts))], ["1", "2", "3"]),
     "question_answering": (None, []),
     "word_in_context": (lambda texts: ["F", "T"] * (len(texts) // 2), ["F", "T"]),
+    "similarity": (lambda texts: [0.0, 0.75, 0.25, 0.5, 1.0, 0.125, 0.875, 0.375], []),
 }
 
 
@@ -136,7 +138,7 @@ def task(name: str) -> Task:
 
 def fitting(task_name: str) -> list[str]:
     """Names of the families that give what a task needs."""
-    return [name for name, kind in FAMILIES.items() if TASKS[task_name].needs <= kind.offers]
+    return [name for name, kind in FAMILIES.items() if not lacks(kind, TASKS[task_name])]
 
 
 def offering(what: str) -> list[str]:
@@ -169,7 +171,9 @@ def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[
     for name, make in BESIDE.get(task_name, {}).items():
         columns[name] = pa.array([make(*both) for both in zip(texts, others, strict=True)])
     answer, labels = ANSWERS[task_name]
-    return pa.record_batch({**columns, **({LABEL: pa.array(answer(texts))} if labels else {})}), labels
+    if answer:
+        columns[LABEL if labels else SCORE] = pa.array(answer(texts))
+    return pa.record_batch(columns), labels
 
 
 def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def test_a_familys_tokenizer_options_stay_beside_those_that_are_given():
 
 
 def test_windows_are_for_tasks_that_merge_them():
-    example_gen = {"input": "a.conll", "fields": {"tokens": "1", "label": "2"}}
+    example_gen = {"input": "a.conll", "fields": {"tokens": "1", "tags": "2"}}
     raw = {**GOOD, "task": "tagging", "example_gen": example_gen, "transform": {"stride": 64}}
     (problem,) = problems(raw)
     assert problem.startswith(
