@@ -10,6 +10,7 @@ import numpy as np
 ARTICLES = re.compile(r"\b(a|an|the)\b", re.UNICODE)
 PUNCTUATION = set(string.punctuation)
 WORD = re.compile(r"\w+|[^\w\s]", re.UNICODE)
+SENTENCE_ENDS = frozenset(".!?")
 COMMON = 100  # words of the contexts that no answer consists of, as no list of stop words knows every language
 
 
@@ -41,7 +42,7 @@ class SlidingWindow:
     one that, with the question's words, has most of a window of the context in common with it; rare words count more.
 
     Candidates are the longest runs of a context's words without punctuation, words of the question and the commonest
-    words of all contexts.
+    words of all contexts, in the sentences that have most words in common with the question.
     """
 
     def __init__(self, contexts: Iterable[str]):
@@ -54,12 +55,16 @@ class SlidingWindow:
         counts = Counter(words)
         value = np.array([np.log1p(1 / counts[word]) for word in words])
         asked = {word.lower() for word in WORD.findall(question)}
-        best, chosen = -1.0, ""
+        ends = np.array([word in SENTENCE_ENDS for word in words], np.int64)
+        sentence = np.cumsum(ends) - ends
+        shared = [len(asked & {words[n] for n in np.flatnonzero(sentence == which)}) for which in range(ends.sum() + 1)]
+        best, chosen = (-1, -1.0), ""
         for start, end in _runs(words, asked | self.common):
             wanted = asked | set(words[start:end])
             inside = np.array([word in wanted for word in words]) * value
             sums = np.concatenate([[0.0], np.cumsum(inside)])
-            score = float((sums[min(len(wanted), len(words)) :] - sums[: -min(len(wanted), len(words))]).max())
+            width = min(len(wanted), len(words))
+            score = shared[sentence[start]], float((sums[width:] - sums[:-width]).max())
             if score > best:
                 best, chosen = score, context[found[start].start() : found[end - 1].end()]
         return chosen
