@@ -13,7 +13,6 @@ from typing import Any
 
 from etils import epath
 
-from data.arrays import joined
 from data.errors import ConfigError, StageError
 
 GRAPH = "saved_model.pb"
@@ -137,6 +136,8 @@ class ExportedModel:
         """
         import numpy as np
         import tensorflow as tf
+
+        from data.arrays import joined
 
         call = self.signatures[signature]
         columns = {name: _objects(texts[name]) for name in self.inputs_of(signature)}

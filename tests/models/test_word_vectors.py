@@ -153,6 +153,9 @@ def test_words_of_a_bin_file_and_unseen_ones_have_the_files_vectors(file, tmp_pa
         def answer(self, logits, labels):
             return {"sequence": logits}
 
+        def signatures(self, served):
+            return {"serving_default": served.from_texts(self.answer)}
+
         def unpack(self, encoded, packed, batch):
             return encoded.sequence
 
