@@ -1,0 +1,76 @@
+"""Tests `models/tasks/similarity.py`, its judgement and `models/correlation.py`."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from models.correlation import pearson, spearman
+from models.evaluation.similarity import SimilarityJudgement
+from models.tasks.similarity import Similarity
+
+RANDOM = np.random.default_rng(0)
+
+
+def vectors(rows=4):
+    made = {name: RANDOM.normal(size=[rows, 3]).astype(np.float32) for name in ("text", "pair", "negative")}
+    made = {name: each / np.linalg.norm(each, axis=1, keepdims=True) for name, each in made.items()}
+    return {**made, "score": (made["text"] * made["pair"]).sum(axis=1)}
+
+
+def test_correlations_are_scipys_and_a_weight_counts_as_rows():
+    x, y = RANDOM.integers(0, 5, 50), RANDOM.normal(size=50)
+    ones, twice = np.ones(50), np.r_[np.full(10, 2.0), np.ones(40)]
+    assert pearson(x, y, ones) == pytest.approx(stats.pearsonr(x, y).statistic)
+    assert spearman(x, y, ones) == pytest.approx(stats.spearmanr(x, y).statistic)
+    doubled = np.r_[x[:10], x], np.r_[y[:10], y]
+    assert spearman(x, y, twice) == pytest.approx(stats.spearmanr(*doubled).statistic)
+    assert np.isnan(pearson(np.ones(5), np.arange(5), np.ones(5)))
+
+
+def test_the_range_of_scores_is_the_training_splits_unless_it_is_given():
+    task = Similarity().settled(np.array([1.0, 5.0], np.float32))
+    assert task.range == (1.0, 5.0) and Similarity(low=0, high=10).settled(np.array([1.0])).range == (0, 10)
+    loss = task.loss({"score": tf.constant([0.5, 1.0])}, {"score": np.array([3.0, 1.0], np.float32)})
+    np.testing.assert_allclose(loss, [0.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(task.answer({"score": tf.constant([0.5])}, [])["score"], [3.0])
+
+
+def test_ranking_is_a_softmax_over_the_batch_without_its_filling():
+    logits, batch = vectors(), {"weight": np.array([1, 1, 1, 0], np.float32)}
+    task = Similarity(objective="ranking", temperature=0.1)
+    cosines = np.concatenate([logits["text"] @ logits["pair"].T, logits["text"] @ logits["negative"].T], axis=1) / 0.1
+    kept = cosines[0, [0, 1, 2, 4, 5, 6]]
+    wanted = -(kept[0] - np.log(np.exp(kept).sum()))
+    np.testing.assert_allclose(task.loss(logits, batch)[0], wanted, rtol=1e-5)
+    rank = task.outcome(logits, batch)["rank"].numpy()[0]
+    assert rank == pytest.approx(1 / (1 + (kept[1:] > kept[0]).sum()))
+
+
+def test_a_triplet_costs_what_the_margin_lacks():
+    logits = vectors()
+    far = (logits["text"] * logits["negative"]).sum(axis=1)
+    wanted = np.maximum(far - logits["score"] + 0.2, 0)
+    np.testing.assert_allclose(Similarity(objective="triplet").loss(logits, {}), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [({"encoder": "cross", "objective": "ranking"}, "wanted 'regression'"), ({"low": 2, "high": 1}, "low below high")],
+)
+def test_what_does_not_go_together_is_said(options, message):
+    with pytest.raises(ValueError, match=message):
+        Similarity(**options)
+    assert "no 'negative'" in Similarity(objective="triplet").check(["text"])[0]
+
+
+def test_the_judgement_measures_order_and_line_beside_shared_words():
+    rows = pa.table({"key": [1, 2, 3], "text": ["a b", "c d", "e f"], "text_pair": ["a b", "c x", "y z"]})
+    rows = rows.append_column("score", pa.array([5.0, 3.0, 0.0]))
+    judged = SimilarityJudgement({"score": np.array([0.9, 0.2, 0.1], np.float32)}, rows, rows.slice(0, 0), [])
+    found = judged.measure(50, 0)
+    assert found["spearman"]["value"] == pytest.approx(1.0)
+    assert found["pearson"]["value"] == pytest.approx(stats.pearsonr([0.9, 0.2, 0.1], [5, 3, 0]).statistic, abs=1e-6)
+    assert judged.baseline()[0]["spearman"] == pytest.approx(1.0)
+    assert judged.at(np.ones([2, 3]), ["spearman"])["spearman"].tolist() == [1.0, 1.0]
