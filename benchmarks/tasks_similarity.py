@@ -1,7 +1,7 @@
-"""Similarity and search on real corpora, from scratch.
+"""Similarity on real corpora, from scratch.
 
     python -m benchmarks.tasks_similarity                every row
-    python -m benchmarks.tasks_similarity sts_bi_en      one of them: sts_bi_en, sts_bi_es, sts_cross_en, cranfield
+    python -m benchmarks.tasks_similarity sts_bi_en      one of them: sts_bi_en, sts_bi_es, sts_cross_en
 
 Wants the corpora in ../shared/data (benchmarks/common.py says where). STS-B: trained on train, measured on dev, of
 which nothing is chosen. The baseline of STS-B is the cosine of character TF-IDF vectors (2 to 4 characters inside
@@ -95,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or ROWS:
             rows += ROWS[name](Path(folder))
-    print_table("similarity and search", rows)
+    print_table("similarity", rows)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,7 @@ class SimilarityJudgement(Judgement):
         return {}
 
     def remarks(self):
-        return (
-            [] if self.known else ["the test split has no scores, so nothing is measured; see `polisemia search eval`"]
-        )
+        return [] if self.known else ["the test split has no scores, so nothing is measured"]
 
 
 def _places(values: np.ndarray) -> np.ndarray:
