@@ -14,7 +14,7 @@ from benchmarks.common import CORPORA, artifact, load_json, print_table, run
 XQUAD = CORPORA / "xquad" / "xquad.en.json"
 WIC = CORPORA / "wic"
 SENTIDOS = Path(__file__).parent.parent / "data" / "samples" / "sentidos" / "pairs.csv"
-SENTIDOS_FIELDS = {"text": "texto", "text_pair": "otro", "span": "lugar", "span_pair": "otro_lugar", "label": "mismo"}
+SENTIDOS_FIELDS = {"text": "texto", "text_pair": "otro", "place": "lugar", "place_pair": "otro_lugar", "label": "mismo"}
 WINDOWS = {"max_tokens": 128, "stride": 64}
 STATIC = ("word2vec", "glove", "fasttext")
 CONTEXTUAL = ("lstm", "transformer", "bert", "elmo")

@@ -11,7 +11,7 @@ from data.formats.base import Batch, Block
 from data.formats.lines import LineFormat
 from data.formats.rows import from_values, rejected
 
-COLUMNS = ("word", "pos", "text", "text_pair", "span", "span_pair", "label")
+COLUMNS = ("word", "pos", "text", "text_pair", "place", "place_pair", "label")
 PLACES = re.compile(r"(\d+)-(\d+)")
 
 
@@ -20,7 +20,7 @@ class Wic(LineFormat):
     first and the j-th of the second, tokens with spaces between them; its label, T or F, is on the same line of the
     file that is called `gold` where this one is called `data` (`train.data.txt`, `train.gold.txt`).
 
-    span and span_pair are the word's places, `start:end` in code points of its sentence. A file without gold labels
+    place and place_pair are the word's places, `start:end` in code points of its sentence. A file without gold labels
     beside it, such as the test set, has no labels.
     """
 

@@ -8,15 +8,15 @@ import numpy as np
 from data.schema import LABEL, TEXT, TEXT_PAIR
 from models.evaluation.classification import ClassificationJudgement
 
-SPAN, SPAN_PAIR = "span", "span_pair"
+PLACE, PLACE_PAIR = "place", "place_pair"
 FORM = "form"
 
 
 class WordInContextJudgement(ClassificationJudgement):
     """As classification."""
 
-    texts: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, SPAN, SPAN_PAIR)
-    truth: ClassVar[tuple[str, ...]] = (LABEL, TEXT, TEXT_PAIR, SPAN, SPAN_PAIR)
+    texts: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, PLACE, PLACE_PAIR)
+    truth: ClassVar[tuple[str, ...]] = (LABEL, TEXT, TEXT_PAIR, PLACE, PLACE_PAIR)
     slices: ClassVar[tuple[str, ...]] = (LABEL, FORM)
 
     @staticmethod
@@ -26,11 +26,12 @@ class WordInContextJudgement(ClassificationJudgement):
         return [{**each, "cosine": cosine} for each, cosine in zip(found, cosines, strict=True)]
 
     def baseline(self):
-        """The commonest label in train of words whose two forms are equal, and of those whose are not."""
-        same = {True: Counter[str](), False: Counter[str]()}
+        """The label that is commoner in train where the two forms of a word are equal, there; the one that is commoner
+        where they differ, elsewhere. Where train has no such difference, its commonest label."""
+        counts = {True: Counter[str](), False: Counter[str]()}
         for equal, label in zip(_equal_forms(self.train), self.train.column(LABEL).to_pylist(), strict=True):
-            same[equal][label] += 1
-        rule = {equal: _commonest(counts, same, self.known) for equal, counts in same.items()}
+            counts[equal][label] += 1
+        rule = {equal: _commoner(counts[equal], counts[not equal], self.known) for equal in counts}
         scores = np.full([len(self.classes), len(self.known)], 1e-3 / len(self.known))
         answered = [self.known.index(rule[equal]) for equal in _equal_forms(self.examples)]
         scores[np.arange(len(scores)), answered] += 1 - 1e-3
@@ -48,14 +49,15 @@ class WordInContextJudgement(ClassificationJudgement):
         return [(value, rows) for value, rows in parts if len(rows)]
 
 
-def _commonest(counts: Counter[str], every: dict[bool, Counter[str]], known: list[str]) -> str:
-    """The commonest label that the model knows, of all rows where these have none."""
-    total = {label: sum(each[label] for each in every.values()) for label in known}
-    return max(known, key=lambda label: (counts[label], total[label]))
+def _commoner(here: Counter[str], there: Counter[str], known: list[str]) -> str:
+    """The label whose share here is most above that there; the commonest where one of them has no rows."""
+    if not here.total() or not there.total():
+        return max(known, key=lambda label: here[label] + there[label])
+    return max(known, key=lambda label: here[label] / here.total() - there[label] / there.total())
 
 
 def _equal_forms(rows) -> list[bool]:
-    columns = (rows.column(name).to_pylist() for name in (TEXT, SPAN, TEXT_PAIR, SPAN_PAIR))
+    columns = (rows.column(name).to_pylist() for name in (TEXT, PLACE, TEXT_PAIR, PLACE_PAIR))
     return [_form(*row[:2]) == _form(*row[2:]) for row in zip(*columns, strict=True)]
 
 

@@ -9,13 +9,13 @@ from pydantic import Field
 from data.schema import IDS, IDS_PAIR, LABEL, MARKS, MARKS_PAIR, TEXT, TEXT_PAIR, WEIGHT
 from models.tasks.labelled import OneLabel
 
-SPAN, SPAN_PAIR = "span", "span_pair"
+PLACE, PLACE_PAIR = "place", "place_pair"
 PLACES = re.compile(r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*")
 
 
 class WordInContext(OneLabel):
     """One label of the word's two vectors u and v, each the mean of its tokens' in its text: their cosine, |u - v| and
-    u * v. A span, `start:end` in code points, says where the word is; an empty one, or one that is none, means all of
+    u * v. A place, `start:end` in code points, says where the word is; an empty one, or one that is none, means all of
     the text.
     """
 
@@ -25,35 +25,35 @@ class WordInContext(OneLabel):
     dropout: float = Field(0.1, ge=0, lt=1, description="on the word's vectors")
 
     needs: ClassVar[frozenset[str]] = frozenset({"sequence"})
-    required: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, SPAN, SPAN_PAIR, LABEL)
+    required: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, PLACE, PLACE_PAIR, LABEL)
     optional: ClassVar[tuple[str, ...]] = (WEIGHT,)
-    kinds: ClassVar = {SPAN: "any", SPAN_PAIR: "any"}
-    inputs: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, SPAN, SPAN_PAIR)
+    kinds: ClassVar = {PLACE: "any", PLACE_PAIR: "any"}
+    inputs: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, PLACE, PLACE_PAIR)
     aligned: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR)
 
     @classmethod
     def complete(cls, columns):
-        """Spans as they are; in examples, where they can be mended, one that is none is an error of its row."""
+        """The fields as they are; in examples, where it can be mended, a place that is none is an error of its row."""
         import pyarrow as pa
 
         rejects = []
-        for text, span in ((TEXT, SPAN), (TEXT_PAIR, SPAN_PAIR)):
-            rows = zip(columns[text].to_pylist(), columns[span].to_pylist(), strict=True)
-            wrong = [bool(place.strip()) and word_at(text or "", place) is None for text, place in rows]
-            rejects.append((pa.array(wrong, pa.bool_()), f"{span}: no start:end inside of the text"))
+        for text, place in ((TEXT, PLACE), (TEXT_PAIR, PLACE_PAIR)):
+            rows = zip(columns[text].to_pylist(), columns[place].to_pylist(), strict=True)
+            wrong = [bool(span.strip()) and word_at(words or "", span) is None for words, span in rows]
+            rejects.append((pa.array(wrong, pa.bool_()), f"{place}: no start:end inside of the text"))
         return columns, rejects
 
     def encode(self, examples, labels, places):
-        """class <int32>; marks and marks_pair <int32>, 1 for the word's tokens; of no span for all."""
+        """class <int32>; marks and marks_pair <int32>, 1 for the word's tokens; of no place for all."""
         made = super().encode(examples, labels, places)
-        for text, span, marks in ((TEXT, SPAN, MARKS), (TEXT_PAIR, SPAN_PAIR, MARKS_PAIR)):
+        for text, place, marks in ((TEXT, PLACE, MARKS), (TEXT_PAIR, PLACE_PAIR, MARKS_PAIR)):
             splits, starts, ends = places[text]
             values = np.zeros(len(starts), np.int32)
             rows = zip(
-                examples.column(text).to_pylist(), examples.column(span).to_pylist(), splits, splits[1:], strict=False
+                examples.column(text).to_pylist(), examples.column(place).to_pylist(), splits, splits[1:], strict=False
             )
-            for words, place, low, high in rows:
-                here = word_at(words, place)
+            for words, span, low, high in rows:
+                here = word_at(words, span)
                 if here is not None:
                     values[low:high] = (starts[low:high] < here[1]) & (ends[low:high] > here[0])
                 if not values[low:high].any():
@@ -99,7 +99,7 @@ class WordInContext(OneLabel):
         return {**super().answer(logits["logits"], labels), "cosine": logits["cosine"]}
 
     def signatures(self, served):
-        """`serving_default` and `classify`: text, text_pair, span, span_pair to an answer."""
+        """`serving_default` and `classify`: text, text_pair, place, place_pair to an answer."""
         import tensorflow as tf
 
         def ask(text, text_pair, span, span_pair):
@@ -132,7 +132,7 @@ def word_at(text: str, span: str) -> tuple[int, int] | None:
 
 
 def _places(spans):
-    """start and end <int32>[N] of spans <string>[N]; all of a text, 0 and the largest number, for what is none."""
+    """start and end <int32>[N] of spans <string>[N]; an end of 0, before every token, for what is none."""
     import tensorflow as tf
 
     pattern = r"\s*(\d{1,9})\s*:\s*(\d{1,9})\s*"
@@ -141,5 +141,4 @@ def _places(spans):
     start, end = (
         tf.strings.to_number(tf.strings.regex_replace(kept, f"^{pattern}$", rf"\{n}"), tf.int32) for n in (1, 2)
     )
-    good = is_span & (start < end)
-    return tf.where(good, start, 0), tf.where(good, end, tf.int32.max)
+    return start, tf.where(start < end, end, 0)

@@ -84,8 +84,8 @@ BESIDE = {
         "answer_starts": lambda text, pair: [str(last_word(pair)[1])],
     },
     "word_in_context": {
-        "span": lambda text, pair: f"{last_word(text)[1]}:{len(text)}",
-        "span_pair": lambda text, pair: "0:3",
+        "place": lambda text, pair: f"{last_word(text)[1]}:{len(text)}",
+        "place_pair": lambda text, pair: "0:3",
     },
 }
 

@@ -73,12 +73,12 @@ def test_the_best_span_is_the_best_of_all_within_the_bound():
 
 
 def test_of_windows_the_one_furthest_above_no_answer_counts():
-    start = scores([0, 1, 0], [5, 5.5, 9], [0, NEVER, NEVER], [0, -3, -9])
+    start = scores([0, 1, 0], [5, 5.5, 9], [0, NEVER, NEVER], [0, -3, -9], [0, 3, -9], [-5, 3, 3])
     best, window = best_of_each(
-        best_spans({"start": start, "end": start}, 5), tf.constant([0, 0, 1, 2]), tf.constant(3)
+        best_spans({"start": start, "end": start}, 5), tf.constant([0, 0, 1, 2, 3, 3]), tf.constant(4)
     )
-    assert window.numpy().tolist() == [1, 2, 3]
-    assert best.empty.numpy().tolist() == [False, True, False] and best.start.numpy()[[0, 2]].tolist() == [1, 0]
+    assert window.numpy().tolist() == [1, 2, 3, 5]  # of the last, a likelier span is in the window before
+    assert best.empty.numpy().tolist() == [False, True, False, False] and best.start.numpy()[[0, 2]].tolist() == [1, 0]
 
 
 def test_a_window_without_the_whole_answer_learns_that_there_is_none():
@@ -177,6 +177,8 @@ def test_figures_are_split_by_whether_there_is_an_answer():
     details = judgement.details(20, 0)
     assert details["squad"]["HasAns_total"] == 2 and details["squad"]["exact"] == pytest.approx(100 / 3)
     assert details["best_no_answer"]["exact"] == {"threshold": -3.0, "value": pytest.approx(2 / 3)}
+    none = judged("dog Rex", "Rex", "Rex", no_answer=(-3.0, 2.0, -5.0)).details(5, 0)["best_no_answer"]["exact"]
+    assert none == {"threshold": 0.0, "value": pytest.approx(1 / 3)}  # the first to be answered has no answer
     assert [(name, rows.tolist()) for name, rows in judgement.groups("has_answer")] == [("yes", [0, 1]), ("no", [2])]
     assert judgement.loss.tolist() == [0, 1, 1]
 

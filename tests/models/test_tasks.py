@@ -5,7 +5,9 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from components.splits import LENGTH, SPAN
 from data.errors import DataError
+from models.evaluation import JUDGES
 from models.tasks import TASKS
 from models.tasks.classification import Classification
 from tests.contracts.task import check_task
@@ -42,3 +44,11 @@ def test_loss_is_cross_entropy_and_smoothing_spreads_the_target():
     smoothed = Classification(label_smoothing=0.3).loss(logits, batch)
     np.testing.assert_allclose(smoothed[0], -(0.7 * log_p[0, 0] + 0.1 * log_p[0].sum()), rtol=1e-6)
     assert np.isfinite(smoothed).all()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_column_has_the_name_of_a_slice(name):
+    """`span` and `length` are the evaluator's own: a column of examples by that name would not be read."""
+    task, judge = TASKS[name], JUDGES[name]
+    columns = {task.columns.get(each, each) for each in task.inputs}
+    assert not {LENGTH, SPAN} & {*task.required, *task.optional, *columns, *judge.texts, *judge.truth}

@@ -1,5 +1,7 @@
 """Tests `models/tasks/word_in_context.py`, its head and its judgement: a word's vectors in two texts."""
 
+from collections import Counter
+
 import keras
 import numpy as np
 import pyarrow as pa
@@ -7,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from models.build import adapt, build_model
-from models.evaluation.word_in_context import WordInContextJudgement
+from models.evaluation.word_in_context import WordInContextJudgement, _commoner
 from models.signatures import Served
 from models.tasks.base import Places
 from models.tasks.word_in_context import WordInContext, word_at
@@ -45,7 +47,7 @@ def test_a_word_in_another_context_has_another_vector():
 
 def test_what_is_no_span_means_all_of_the_text():
     ask = asker("lstm")
-    spans = [b"", b"0:18", b"5:2", b"x", b"3:", b"-1:4", b"90:99", b"\xff", b"99999999999:2"]
+    spans = [b"", b"0:18", b"7:5", b"x", b"3:", b"-1:4", b"90:99", b"\xff", b"99999999999:2"]
     found = ask(*((TEXTS[0].encode(), TEXTS[1].encode(), b"0:4", span) for span in spans))
     assert np.isfinite(found["cosine"]).all() and np.ptp(found["cosine"]) < 1e-6
     assert np.ptp(found["scores"], axis=0).max() < 1e-6
@@ -55,7 +57,7 @@ def test_what_is_no_span_means_all_of_the_text():
 
 def test_marks_are_the_words_tokens():
     examples = pa.record_batch({
-        "text": ["El banco cierra"], "span": ["3:8"], "text_pair": ["Un banco"], "span_pair": [""], "label": ["T"]
+        "text": ["El banco cierra"], "place": ["3:8"], "text_pair": ["Un banco"], "place_pair": [""], "label": ["T"]
     })  # fmt: skip
     places = Places(np.array([0, 4]), np.array([0, 3, 5, 9]), np.array([2, 5, 8, 15]))
     pair = Places(np.array([0, 2]), np.array([0, 3]), np.array([2, 8]))
@@ -65,7 +67,12 @@ def test_marks_are_the_words_tokens():
 
 
 def test_a_wrong_span_is_told_where_it_can_be_mended():
-    columns = {"text": ["año"] * 4, "text_pair": ["x"] * 4, "span": ["0:3", "0:4", "2:2", ""], "span_pair": ["0:1"] * 4}
+    columns = {
+        "text": ["año"] * 4,
+        "text_pair": ["x"] * 4,
+        "place": ["0:3", "0:4", "2:2", ""],
+        "place_pair": ["0:1"] * 4,
+    }
     _, rejects = WordInContext.complete({name: pa.array(column) for name, column in columns.items()})
     assert [mask.to_pylist() for mask, _ in rejects] == [[False, True, True, False], [False] * 4]
     assert word_at("año", " 0 : 2 ") == (0, 2)
@@ -79,9 +86,16 @@ def test_the_cosine_alone_is_a_threshold():
     assert [tuple(weight.shape) for weight in model.head.trainable_weights] == [(1, 2), (2,)]
 
 
+def test_the_rule_goes_by_shares():
+    """T where the forms are equal, though F is commoner there, since T is rarer still where they differ."""
+    assert _commoner(Counter(T=4, F=5), Counter(T=1, F=9), LABELS) == "T"
+    assert _commoner(Counter(T=1, F=9), Counter(T=4, F=5), LABELS) == "F"
+    assert _commoner(Counter(T=4, F=5), Counter(), LABELS) == "F" == _commoner(Counter(), Counter(F=1), LABELS)
+
+
 def judged(labels):
     spans = {"text": ["a cat", "a cat", "a cat"], "text_pair": ["the cat", "cats", "b cat"]}
-    spans |= {"span": ["2:5"] * 3, "span_pair": ["4:7", "0:4", "2:5"]}
+    spans |= {"place": ["2:5"] * 3, "place_pair": ["4:7", "0:4", "2:5"]}
     train = pa.table({**spans, "label": ["T", "F", "T"]})
     rows = pa.table({"key": [1, 2, 3], **spans, "label": labels})
     scores = np.array([[0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], np.float32)
