@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,23 @@ def run(raw: dict[str, Any], home: Path, until: str = "") -> dict[str, Any]:
 
 def value(record: dict[str, Any], metric: str = "accuracy") -> float:
     return record["evaluation"]["metrics"][metric]["value"]
+
+
+def print_row(rows: Mapping[str, Callable[[Path, str], list[tuple[str, ...]]]], usage: str) -> None:
+    """Runs the rows that the command line names, in the folder that it names."""
+    folder, names = folder_and_rows(rows, usage)
+    for name in names:
+        print_table(name, rows[name](folder, name))
+
+
+def folder_and_rows(rows: Iterable[str], usage: str) -> tuple[Path, list[str]]:
+    """`... FOLDER [ROW...]` of the command line; the folder is made."""
+    known = list(rows)
+    if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(known):
+        raise SystemExit(f"{usage}\nrows: {', '.join(known)}")
+    folder = Path(sys.argv[1])
+    (folder / "rows").mkdir(parents=True, exist_ok=True)
+    return folder, sys.argv[2:]
 
 
 def print_table(title: str, rows: list[tuple[str, ...]]) -> None:

@@ -9,11 +9,10 @@ FOLDER keeps everything: a row that was stopped goes on where it was. The SST-2 
 
 import json
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import artifact, corpus, load_json, print_table, run, value
+from benchmarks.common import artifact, corpus, folder_and_rows, load_json, print_table, run, value
 
 SEEDS = (0, 1, 2)
 WANTED = 0.97
@@ -67,11 +66,8 @@ def _run(folder: Path, corpus_name: str, part: str, family: dict[str, Any], seed
 
 
 def main() -> None:
-    if len(sys.argv) not in (2, 3) or (len(sys.argv) == 3 and sys.argv[2] not in ROWS):
-        raise SystemExit(f"{__doc__}\nrows: {', '.join(ROWS)}")
-    folder = Path(sys.argv[1])
-    (folder / "rows").mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[2:]:
+    folder, names = folder_and_rows(ROWS, __doc__)
+    for name in names:
         (folder / "rows" / f"{name}.json").write_text(json.dumps(row(folder, name)))
     table: list[tuple[str, ...]] = [("row", "teacher", "student", "kept", "alone", "kept", "student, each")]
     for name in ROWS:

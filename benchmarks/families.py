@@ -11,14 +11,13 @@ missing they say so (`fasttext-wheel` is a fork of the former that builds).
 import csv
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, corpus, load_json, print_table, run, value
+from benchmarks.common import CORPORA, artifact, corpus, folder_and_rows, load_json, print_table, run, value
 
 SEEDS = (0, 1, 2)
 GLOVE = CORPORA / "glove_twitter_25d_12k" / "glove.twitter.27B.25d.top12k.txt"
@@ -210,11 +209,8 @@ ROWS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 
 def main() -> None:
-    if len(sys.argv) not in (2, 3) or (len(sys.argv) == 3 and sys.argv[2] not in ROWS):
-        raise SystemExit(f"{__doc__}\nrows: {', '.join(ROWS)}")
-    folder = Path(sys.argv[1])
-    (folder / "rows").mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[2:]:
+    folder, names = folder_and_rows(ROWS, __doc__)
+    for name in names:
         try:
             (folder / "rows" / f"{name}.json").write_text(json.dumps(ROWS[name](folder)))
         except ModuleNotFoundError as error:

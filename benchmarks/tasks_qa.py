@@ -4,12 +4,11 @@ python -m benchmarks.tasks_qa FOLDER ROW     one row; FOLDER keeps what was made
 """
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, load_json, print_table, run
+from benchmarks.common import CORPORA, artifact, load_json, print_row, run
 
 XQUAD = CORPORA / "xquad" / "xquad.en.json"
 WIC = CORPORA / "wic"
@@ -110,11 +109,5 @@ ROWS: dict[str, Callable[[Path, str], list[tuple[str, ...]]]] = {
 }
 
 
-def main() -> None:
-    folder, row = Path(sys.argv[1]), sys.argv[2]
-    folder.mkdir(parents=True, exist_ok=True)
-    print_table(row, ROWS[row](folder, row))
-
-
 if __name__ == "__main__":
-    main()
+    print_row(ROWS, __doc__)

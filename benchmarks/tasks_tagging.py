@@ -3,11 +3,10 @@
 python -m benchmarks.tasks_tagging FOLDER ROW     one row; FOLDER keeps what was made
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, load_json, print_table, run
+from benchmarks.common import CORPORA, load_json, print_row, run
 
 GLOVE = CORPORA / "glove_twitter_25d_12k" / "glove.twitter.27B.25d.top12k.txt"
 SCRATCH = {"name": "lstm", "width": 200, "embedding": 100, "characters": 30}
@@ -47,11 +46,5 @@ def _figures(metric: dict[str, Any]) -> tuple[str, str]:
 ROWS = dict.fromkeys(FAMILIES, tagged)
 
 
-def main() -> None:
-    folder, row = Path(sys.argv[1]), sys.argv[2]
-    folder.mkdir(parents=True, exist_ok=True)
-    print_table(row, ROWS[row](folder, row))
-
-
 if __name__ == "__main__":
-    main()
+    print_row(ROWS, __doc__)

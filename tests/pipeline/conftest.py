@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.artifacts import SEAL, seal
+from pipeline.cli import main
 
 CONFIG = """
 name = "tiny"
@@ -71,3 +72,16 @@ def project(tmp_path_factory):
     write_rows(folder / "span-2.csv", 60, 2)
     (folder / "tiny.toml").write_text(CONFIG.format(folder=folder))
     return folder
+
+
+@pytest.fixture
+def polisemia(home, capsys):
+    """Runs a command on the module's `home`; (exit code, what it printed: JSON or text, errors)."""
+
+    def command(*args: str):
+        with pytest.raises(SystemExit) as stop:
+            main([*args, "--home", str(home)])
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, json.loads(out) if "--json" in args else out, err
+
+    return command

@@ -44,19 +44,6 @@ def home(ran, tmp_path):
     return copy_home(ran / "runs", tmp_path / "runs")
 
 
-@pytest.fixture
-def polisemia(home, capsys):
-    """Runs a command on the home; (exit code, what it printed: JSON or text, errors)."""
-
-    def command(*args: str):
-        with pytest.raises(SystemExit) as stop:
-            main([*args, "--home", str(home)])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, json.loads(out) if "--json" in args else out, err
-
-    return command
-
-
 def artifacts(home: Path) -> set[str]:
     return {f"{path.parent.parent.name}/{path.parent.name}" for path in home.glob("tiny/*/*/manifest.json")}
 

@@ -32,19 +32,6 @@ def home(trained, tmp_path):
     return copy_home(trained, tmp_path / "runs")
 
 
-@pytest.fixture
-def polisemia(home, project, capsys):
-    """Runs a command on the home; (exit code, what it printed: JSON, lines, errors)."""
-
-    def command(*args: str):
-        with pytest.raises(SystemExit) as stop:
-            main([*args, "--home", str(home)])
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, json.loads(out) if "--json" in args else out, err
-
-    return command
-
-
 def again(project, *sets: str) -> list[str]:
     return ["run", str(project / "tiny.toml"), "--json", "--set", "trainer.seed=1", *sets]
 
