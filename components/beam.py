@@ -47,10 +47,11 @@ def over_blocks(
 
     work, merge: module-level functions, since workers may be other machines; merge is associative and
       commutative, and takes an empty iterable.
-    scratch: a place all workers can write, for the merged summary on its way back.
+    scratch: a folder that all workers can write, made here: for files of the work, and the merged summary.
     Raises DataError with everything the work raised it for, StageError when the runner fails, ConfigError
     when `[beam]` is wrong.
     """
+    scratch.mkdir(parents=True, exist_ok=True)
     if not runtime.beam and 0 < len(blocks) <= FEW:
         with _telling(runtime, len(blocks)):
             return _checked(label, *_merged([_guarded(block, work, args, retried=False) for block in blocks], merge))
@@ -61,7 +62,6 @@ def over_blocks(
         raise ConfigError(
             f"beam.runner: DataflowRunner's workers cannot reach {scratch}; wanted --home gs://BUCKET/FOLDER"
         )
-    scratch.mkdir(parents=True, exist_ok=True)
     summary = scratch / f"{label}.pickle"
     summary.unlink(missing_ok=True)  # a killed run's
     local = is_local(runtime.beam)

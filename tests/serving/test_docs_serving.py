@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
     latest = {"served": {"model": "opiniones", "version": 2, "path": str(served / "2")}, "stages": {}}
     (folder / "runs/opiniones/latest.json").write_text(json.dumps(latest))
     for name, text in FILES.items():
-        (folder / name).write_text(text.replace("/home/me", str(folder)))
+        (folder / name).write_text(text.replace("/srv/polisemia", str(folder)))
     (folder / "ssl.config").touch()
     return folder
 
