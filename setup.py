@@ -55,6 +55,7 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "gcp": ["apache-beam[gcp]>=2.77,<2.78", "google-cloud-bigquery-storage"],
         "tfds": ["tensorflow-datasets"],
+        "search": ["faiss-cpu"],  # nearest neighbours by graph, for corpora of millions
         "reference": ["torch", "transformers"],  # what published models are compared with
         "dev": [
             "pytest",

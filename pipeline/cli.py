@@ -14,6 +14,7 @@ import typer
 
 from data.errors import ConfigError, PolisemiaError
 from pipeline.quiet import hush_tensorflow
+from pipeline.search import app as search
 
 FAILED, WRONG, NOT_GOOD_ENOUGH = 1, 2, 3
 
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(search, name="search")
 
 ConfigPath = Annotated[str, typer.Argument(help="TOML file", metavar="CONFIG")]
 Sets = Annotated[list[str], typer.Option("--set", metavar="K=V", help="override a value: section.key=value")]

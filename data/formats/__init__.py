@@ -13,6 +13,7 @@ from data.formats.conll import Conll
 from data.formats.csv import Csv, Tsv
 from data.formats.jsonl import Jsonl
 from data.formats.parquet import Parquet
+from data.formats.smart import Smart
 from data.formats.squad import Squad
 from data.formats.text import Text
 from data.formats.tfds import Tfds
@@ -28,6 +29,7 @@ FORMATS: dict[str, type[Format]] = {
     "parquet": Parquet,
     "text": Text,
     "conll": Conll,
+    "smart": Smart,
     "squad": Squad,
     "wic": Wic,
     "tfrecord": TfRecord,

@@ -21,6 +21,7 @@ A_COLUMN = {
     "text": "text",
     "tfrecord": "text",
     "conll": "1",
+    "smart": "text",
     "squad": "question",
     "wic": "text",
     "jsonl": "data.text",

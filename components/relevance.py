@@ -1,0 +1,129 @@
+"""Rankings against judgements: which documents answer which query, read from files, and the field's metrics.
+
+ir-measures computes them (MacAvaney et al. 2022), with trec_eval's own code behind.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from components.search import How, Searcher
+from data.errors import ConfigError, DataError
+
+Kind = Literal["auto", "beir", "trec", "smart"]
+KINDS: tuple[Kind, ...] = ("auto", "beir", "trec", "smart")
+DEPTH = 1000  # hits of a query that are judged
+MEASURES = {"ndcg_at_10": "nDCG@10", "map": "AP", "mrr": "RR", "recall_at_100": "R@100"}  # as ir-measures calls them
+Qrels = dict[str, dict[str, int]]
+
+
+def read_qrels(path: str, kind: Kind = "auto", binary: bool = False) -> Qrels:
+    """Grades by query and document, those above 0.
+
+    kind: beir: a line `query-id, corpus-id, score` of names, then tabs; trec: query, anything, document, grade; smart:
+    query, document and, if any, a grade, or 0 and a decimal number, as CISI's, whose lines are all relevant. By the
+    first line where it is `auto`. binary: every grade above 0 is 1, for scales that do not rise with relevance
+    (Cranfield's 1 is best).
+    Raises DataError for a line that is none of these.
+    """
+    from etils import epath
+
+    if not epath.Path(path).exists():
+        raise ConfigError(f"--qrels {path}: no such file")
+    lines = [line for line in epath.Path(path).read_text().splitlines() if line.strip()]
+    kind = _kind(lines[0].split() if lines else []) if kind == "auto" else kind
+    qrels: Qrels = {}
+    rows = list(csv.reader(lines, delimiter="\t"))[1:] if kind == "beir" else [line.split() for line in lines]
+    for number, row in enumerate(rows, 1 + (kind == "beir")):
+        try:
+            query, document, grade = _line(row, kind)
+        except (ValueError, IndexError):
+            raise DataError(f"{path}:{number}: got {' '.join(row)!r}; wanted a line of {kind} judgements") from None
+        if grade > 0:
+            qrels.setdefault(query, {})[document] = 1 if binary else grade
+    if not qrels:
+        raise DataError(f"{path}: no document is relevant to any query; look at --qrels-format (now {kind})")
+    return qrels
+
+
+def _kind(first: Sequence[str]) -> Kind:
+    if first[:1] == ["query-id"]:
+        return "beir"
+    return "trec" if len(first) == 4 and "." not in first[3] else "smart"
+
+
+def _line(row: Sequence[str], kind: Kind) -> tuple[str, str, int]:
+    if kind == "trec":
+        return row[0], row[2], int(row[3])
+    listed = kind == "smart" and (len(row) == 2 or (len(row) == 4 and "." in row[3]))
+    return row[0], row[1], 1 if listed else int(row[2])
+
+
+def evaluate(
+    searcher: Searcher,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    hows: Sequence[How],
+    weight: float = 0.5,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """{how: {metric: {value, low, high}}} over the queries that have a relevant document.
+
+    ndcg_at_10, map, mrr and recall_at_100 with their 95 % intervals over queries; and where BM25 is among several,
+    `HOW over bm25`: the differences, query by query, with theirs. Raises DataError where queries or documents have
+    judgements and are not there.
+    """
+    judged = _checked(searcher, queries, qrels)
+    texts = [queries[query] for query in judged]
+    values: dict[str, Any] = {}
+    for how in hows:
+        hits = searcher.search(texts, how, DEPTH, weight)
+        run = {query: {hit.id: hit.score for hit in each} for query, each in zip(judged, hits, strict=True)}
+        values[how] = by_query(run, {query: qrels[query] for query in judged})
+    if "bm25" in values:
+        over = {f"{how} over bm25": found - values["bm25"] for how, found in values.items() if how != "bm25"}
+        return {name: _means(found, resamples, seed) for name, found in {**values, **over}.items()}
+    return {name: _means(found, resamples, seed) for name, found in values.items()}
+
+
+def by_query(run: Mapping[str, Mapping[str, float]], qrels: Qrels) -> Any:
+    """The MEASURES of each query <float64>[queries, 4] of a run, scores by query and document; 0 for one without
+    hits."""
+    import ir_measures
+    import numpy as np
+
+    measures = [ir_measures.parse_measure(name) for name in MEASURES.values()]
+    place = {query: row for row, query in enumerate(qrels)}
+    found = np.zeros([len(qrels), len(measures)])
+    for each in ir_measures.iter_calc(measures, qrels, run):
+        found[place[each.query_id], measures.index(each.measure)] = each.value
+    return found
+
+
+def _means(values: Any, resamples: int, seed: int) -> dict[str, Any]:
+    import numpy as np
+
+    from models.evaluation.base import resampled
+
+    def of_sums(sums):
+        return {name: sums[..., n] / sums[..., -1] for n, name in enumerate(MEASURES)}
+
+    return resampled(of_sums, np.column_stack([values, np.ones(len(values))]), resamples, seed)
+
+
+def _checked(searcher: Searcher, queries: Mapping[str, str], qrels: Qrels) -> list[str]:
+    """The queries to ask."""
+    unasked = [query for query in qrels if query not in queries]
+    if unasked:
+        raise DataError(
+            f"--qrels: judges {len(unasked)} queries that --queries has not ({', '.join(unasked[:5])}); wanted the "
+            "same ids; where they are the queries' places in their file, as Cranfield's, say --numbered"
+        )
+    known, named = set(searcher.ids), {name for documents in qrels.values() for name in documents}
+    if not named & known:
+        raise DataError(
+            f"--qrels: names no document of the index ({', '.join(sorted(named)[:5])}); wanted ids such as "
+            f"{', '.join(searcher.ids[:5])}"
+        )
+    return list(qrels)

@@ -1,0 +1,139 @@
+"""`polisemia search`: index a corpus, ask it, and hold its rankings against judgements.
+
+`polisemia serve INDEX` serves an index as it serves a model: its signature `search` takes `query`.
+"""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import ConfigError
+
+app = typer.Typer(no_args_is_help=True, help="Search a corpus by vectors, by words or by both.")
+
+IndexPath = Annotated[str, typer.Argument(help="folder of an index", metavar="INDEX")]
+Fields = Annotated[
+    list[str],
+    typer.Option("--field", metavar="FIELD=COLUMN", help="column of id, text or title, where named otherwise"),
+]
+Format = Annotated[str, typer.Option(help="format of the file; by its extension if empty")]
+By = Annotated[str, typer.Option(help="vectors, bm25, rrf (both, by ranks) or sum (both, by weighted scores)")]
+Weight = Annotated[float, typer.Option(min=0, max=1, help="share of the vectors' scores in sum")]
+
+
+@app.command()
+def index(
+    model: Annotated[str, typer.Argument(help="a run (runs/NAME), served model or SavedModel", metavar="MODEL")],
+    input: Annotated[str, typer.Option(help="path pattern of the documents, in any format that a config reads")],
+    output: Annotated[str, typer.Option(help="folder for the index")],
+    format: Format = "",
+    field: Fields = [],
+    top: Annotated[int, typer.Option(min=1, help="hits that the served signature answers")] = 10,
+    k1: Annotated[float, typer.Option(min=0, help="BM25: how soon more of the same word adds no more")] = 1.2,
+    b: Annotated[float, typer.Option(min=0, max=1, help="BM25: how much longer documents count less")] = 0.75,
+    backend: Annotated[str, typer.Option(help="how `query` compares vectors: exact, or faiss (HNSW)")] = "exact",
+) -> None:
+    """Encode documents with MODEL, in Beam, and make them searchable by vectors and by BM25."""
+    from components.base import Runtime
+    from components.saved_model import find_model
+    from components.search_index import build_index
+    from components.trusted import check_trusted
+    from pipeline.report import Screen
+
+    if backend not in ("exact", "faiss"):
+        raise ConfigError(f"--backend {backend}: wanted exact or faiss")
+    check_trusted(find_model(model)[0])
+    with Screen() as screen:
+        screen.on_stage("search_index", "")
+        options: dict[str, Any] = {"format": format, "fields": _columns(field), "backend": backend}
+        record = build_index(model, input, output, Runtime(progress=screen.progress), top=top, k1=k1, b=b, **options)
+    print(json.dumps({"output": output, **record}, ensure_ascii=False))
+
+
+@app.command()
+def query(
+    index: IndexPath,
+    text: Annotated[list[str] | None, typer.Argument(help="queries", metavar="TEXT...")] = None,
+    input: Annotated[str, typer.Option(help="file of queries, with columns id and text, instead")] = "",
+    format: Format = "",
+    field: Fields = [],
+    by: By = "rrf",
+    weight: Weight = 0.5,
+    top: Annotated[int, typer.Option(min=1, help="most hits of a query")] = 10,
+) -> None:
+    """The best documents of INDEX for each query, one JSON object a line."""
+    from components.search import Searcher, rows_of
+
+    if bool(text) == bool(input):
+        raise ConfigError("search query: give TEXT (once or more), or --input FILE")
+    how = _how(by)
+    searcher = _searcher(Searcher, index)
+    rows: list[tuple[str | None, str]] = [(None, each) for each in text or ()]
+    rows += rows_of(input, format, _columns(field), "--input") if input else []
+    for (name, asked), hits in zip(rows, searcher.search([t for _, t in rows], how, top, weight), strict=True):
+        head = {"query": asked} if name is None else {"id": name, "query": asked}
+        found = [{**hit._asdict(), "score": round(hit.score, 6)} for hit in hits]
+        print(json.dumps({**head, "hits": found}, ensure_ascii=False))
+
+
+@app.command("eval")
+def evaluate(
+    index: IndexPath,
+    queries: Annotated[str, typer.Option(help="file of queries, with columns id and text")],
+    qrels: Annotated[str, typer.Option(help="file of judgements: BEIR's tsv, TREC's or SMART's")],
+    format: Format = "",
+    field: Fields = [],
+    qrels_format: Annotated[str, typer.Option(help="auto, beir, trec or smart")] = "auto",
+    binary: Annotated[bool, typer.Option(help="count every grade above 0 as 1")] = False,
+    numbered: Annotated[bool, typer.Option(help="judgements call queries by their place in the file, from 1")] = False,
+    by: Annotated[list[str] | None, typer.Option(help="rankings to measure; all four if not given")] = None,
+    weight: Weight = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """nDCG@10, MAP, MRR and recall@100 of INDEX's rankings, with 95 % intervals over queries; BM25 is the baseline."""
+    from components import relevance
+    from components.search import HOW, Searcher, rows_of
+
+    if qrels_format not in relevance.KINDS:
+        raise ConfigError(f"--qrels-format {qrels_format}: wanted one of {', '.join(relevance.KINDS)}")
+    hows = [_how(each) for each in by] if by else list(HOW)
+    judged = relevance.read_qrels(qrels, qrels_format, binary)
+    rows = rows_of(queries, format, _columns(field), "--queries")
+    asked = {str(place) if numbered else name: text for place, (name, text) in enumerate(rows, 1)}
+    found = relevance.evaluate(_searcher(Searcher, index), asked, judged, hows, weight)
+    if as_json:
+        print(json.dumps({"queries": len(judged), "metrics": found}))
+        return
+    for how, metrics in found.items():
+        for name, value in metrics.items():
+            print(f"{how:<17} {name:<14} {value['value']:.4f}   95 % [{value['low']:.4f}, {value['high']:.4f}]")
+
+
+def _searcher(kind: Any, index: str) -> Any:
+    """An index, loaded once it is known to hold no op that reaches further than it should."""
+    from etils import epath
+
+    from components.trusted import check_trusted
+
+    if (model := epath.Path(index) / "saved_model").exists():
+        check_trusted(model)
+    return kind(index)
+
+
+def _how(by: str) -> Any:
+    from components.search import HOW
+
+    if by not in HOW:
+        raise ConfigError(f"--by {by}: wanted one of {', '.join(HOW)}")
+    return by
+
+
+def _columns(fields: list[str]) -> dict[str, str]:
+    found = {}
+    for each in fields:
+        name, sign, column = each.partition("=")
+        if not sign:
+            raise ConfigError(f"--field {each}: wanted FIELD=COLUMN, such as text=body")
+        found[name] = column
+    return found

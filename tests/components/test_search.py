@@ -1,0 +1,193 @@
+"""Tests `components/search*.py` and `pipeline/search.py`: a corpus indexed in Beam, asked here and by a server."""
+
+import json
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from components.base import Runtime
+from components.relevance import by_query, evaluate, read_qrels
+from components.saved_model import write_properties
+from components.search import Searcher, rows_of
+from components.search_index import build_index
+from data.errors import ConfigError, DataError
+from models.build import adapt, build_model
+from models.signatures import export
+from pipeline.cli import main
+from pipeline.serve import find_served
+from tests.contracts import tiny
+from tests.serving.running import running
+
+TEXTS = ["good film", "bad film", "fun plot", "dull plot", "very good fun", "not bad", "dull dull film"]
+DOCUMENTS = [{"_id": f"d{n}", "title": text.split()[0], "text": text} for n, text in enumerate(TEXTS)]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A bi-encoder without training, whose random vectors are as good as any, and an index of TEXTS by it."""
+    folder = tmp_path_factory.mktemp("search")
+    keras.utils.set_random_seed(0)
+    family, task = tiny.family("word2vec"), tiny.task("similarity")
+    adapted = adapt(family, [tiny.batch("similarity", 5)], tiny.VOCABULARY, tiny.MAX_TOKENS, task.apart)
+    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, [], True, adapted)
+    inputs = ["text", "text_pair"]
+    export(model, family, task, tiny.WORDS, [], tiny.MAX_TOKENS, inputs, folder / "model")
+    write_properties(
+        folder / "model", {"task": "similarity", "labels": [], "inputs": inputs, "max_tokens": tiny.MAX_TOKENS}
+    )
+    source = write(folder / "documents.jsonl", [*DOCUMENTS, {"_id": "empty", "text": " "}])
+    record = build_index(str(folder / "model"), source, str(folder / "index"), Runtime(), top=3)
+    assert (record["documents"], record["rejected"], record["reasons"]) == (7, 1, {"text: empty": 1})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def searcher(folder):
+    return Searcher(str(folder / "index"))
+
+
+def whole(n):
+    return f"{DOCUMENTS[n]['title']} {DOCUMENTS[n]['text']}"
+
+
+def test_a_document_is_nearest_to_itself_by_every_ranking(searcher):
+    for how in ("vectors", "rrf", "sum"):
+        for n, hits in enumerate(searcher.search([whole(n) for n in range(7)], how, 2)):
+            assert hits[0].id == f"d{n}" and hits[0].text == whole(n) and hits[0].score >= hits[1].score, how
+
+
+def test_words_find_only_what_shares_one(searcher):
+    (hits,) = searcher.search(["PLOT, unheard"], "bm25", 10)
+    assert {hit.id for hit in hits} == {"d2", "d3"}
+    assert searcher.search(["unheard"], "bm25", 10) == [[]]
+
+
+def test_fused_ranks_are_those_of_both_rankings(searcher):
+    near, worded, fused = (searcher.search(["fun film"], how, 7)[0] for how in ("vectors", "bm25", "rrf"))
+    wanted = dict.fromkeys((hit.id for hit in near), 0.0)
+    for hits in (near, worded):
+        for rank, hit in enumerate(hits, 1):
+            wanted[hit.id] += 1 / (60 + rank)
+    assert {hit.id: hit.score for hit in fused} == pytest.approx(wanted)
+
+
+def test_the_served_index_answers_what_is_answered_here(folder, searcher):
+    name, base = find_served(str(folder / "index"))
+    with running(model_name=name, model_base_path=base) as (_, client):
+        answer, _ = client.predict({"query": ["fun film", "very dull"]}, name, "search")
+    for row, hits in enumerate(searcher.search(["fun film", "very dull"], "vectors", 3)):
+        assert [each.decode() for each in answer["ids"][row]] == [hit.id for hit in hits]
+        assert [each.decode() for each in answer["texts"][row]] == [hit.text for hit in hits]
+        np.testing.assert_allclose(answer["scores"][row], [hit.score for hit in hits], atol=1e-5)
+
+
+def test_a_family_that_only_pools_is_searched_by_its_vectors_at_length_one(folder, tmp_path):
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def embed(text):
+        size = tf.cast(tf.strings.length(text), tf.float32)
+        return {"pooled": tf.stack([size, size * size], axis=1)}
+
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"embed": embed, "serving_default": embed})
+    write_properties(tmp_path / "m", {"task": "x", "labels": [], "inputs": ["text"], "max_tokens": 8})
+    source = write(tmp_path / "d.jsonl", [{"id": "a", "text": "x"}, {"id": "b", "text": "xxxx"}])
+    build_index(str(tmp_path / "m"), source, str(tmp_path / "index"), Runtime())
+    vectors = Searcher(str(tmp_path / "index")).vectors
+    np.testing.assert_allclose(vectors, np.array([[1, 1], [4, 16]]) / np.array([[2**0.5], [272**0.5]]), rtol=1e-6)
+
+
+def test_faiss_finds_what_the_product_finds(folder, searcher, tmp_path):
+    pytest.importorskip("faiss", reason="the extra `search` is not installed")
+    build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime(), backend="faiss")
+    exact, near = (each.search(["fun film"], "vectors", 3) for each in (searcher, Searcher(str(tmp_path / "i"))))
+    assert [hit.id for hit in near[0]] == [hit.id for hit in exact[0]]
+
+
+def test_faiss_that_is_not_there_is_told_before_anything_is_encoded(folder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ConfigError, match=r"faiss is not installed; `pip install polisemia\[search\]`"):
+        build_index(
+            str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime(), backend="faiss"
+        )
+    assert not (tmp_path / "i").exists()
+
+
+def test_an_id_twice_and_a_folder_of_something_else_are_refused(folder, tmp_path):
+    twice = write(tmp_path / "twice.jsonl", [DOCUMENTS[0], DOCUMENTS[0]])
+    with pytest.raises(DataError, match=r"ids more than once \(d0\)"):
+        build_index(str(folder / "model"), twice, str(tmp_path / "i"), Runtime())
+    with pytest.raises(ConfigError, match="no index.json"):
+        Searcher(str(tmp_path / "i"))
+    with pytest.raises(ConfigError, match="holds something else than an index"):
+        build_index(str(folder / "model"), twice, str(folder / "model"), Runtime())
+    assert (folder / "model/saved_model.pb").exists()
+
+
+def test_judgements_are_read_in_each_of_their_forms(tmp_path):
+    def read(text, **options):
+        (tmp_path / "q").write_text(text)
+        return read_qrels(str(tmp_path / "q"), **options)
+
+    assert read("query-id\tcorpus-id\tscore\n1\ta b\t2\n1\tc\t0\n") == {"1": {"a b": 2}}
+    assert read("1 0 a 1\n1 0 b 0\n2 0 a 3\n") == {"1": {"a": 1}, "2": {"a": 3}}
+    assert read("1 184 2 \n2 12 -1\n2 13 3\n", binary=True) == {"1": {"184": 1}, "2": {"13": 1}}  # Cranfield
+    assert read("     1     28\t0\t0.000000\n") == {"1": {"28": 1}}  # CISI
+    with pytest.raises(DataError, match="q:2: got 'x y'"):
+        read("1 0 a 1\nx y\n")
+
+
+def test_metrics_are_those_worked_out_by_hand():
+    qrels = {"q1": {"a": 1, "b": 1}, "q2": {"c": 1}, "q3": {"a": 1}}
+    run = {"q1": {"a": 3.0, "x": 2.0, "b": 1.0}, "q2": {"x": 2.0, "c": 1.0}, "q3": {}}
+    discount = 1 / np.log2([2, 3, 4])
+    wanted = [
+        [(discount[0] + discount[2]) / discount[:2].sum(), (1 + 2 / 3) / 2, 1, 1],
+        [discount[1], 0.5, 0.5, 1],
+        [0, 0, 0, 0],
+    ]
+    np.testing.assert_allclose(by_query(run, qrels), wanted, atol=1e-6)
+
+
+def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher):
+    queries = {"1": "good film", "2": "plot"}
+    found = evaluate(searcher, queries, {"1": {"d0": 1}, "2": {"d2": 1, "d3": 1}}, ["vectors", "bm25"], resamples=50)
+    assert set(found) == {"vectors", "bm25", "vectors over bm25"}
+    assert found["bm25"]["ndcg_at_10"]["value"] == 1.0
+    gain = found["vectors"]["map"]["value"] - found["bm25"]["map"]["value"]
+    assert found["vectors over bm25"]["map"]["value"] == pytest.approx(gain)
+    with pytest.raises(DataError, match=r"judges 1 queries that --queries has not \(3\).*--numbered"):
+        evaluate(searcher, queries, {"3": {"d0": 1}}, ["bm25"])
+    with pytest.raises(DataError, match=r"names no document of the index \(7\)"):
+        evaluate(searcher, queries, {"1": {"7": 1}}, ["bm25"])
+
+
+def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
+    documents, index = str(folder / "documents.jsonl"), str(tmp_path / "index")
+    model = ["search", "index", str(folder / "model"), "--input", documents, "--output", index]
+    with pytest.raises(SystemExit):
+        main(model)
+    assert json.loads(capsys.readouterr().out)["documents"] == 7
+    with pytest.raises(SystemExit):
+        main(["search", "query", index, "plot", "--by", "bm25", "--top", "1"])
+    line = json.loads(capsys.readouterr().out)
+    assert line["query"] == "plot" and len(line["hits"]) == 1 and line["hits"][0]["id"] in ("d2", "d3")
+    queries = tmp_path / "queries.smart"
+    queries.write_text(".I 008\n.W\ngood film\n.I 020\n.W\nfun\nplot\n")
+    assert rows_of(str(queries), "", {}, "--queries") == [("008", "good film"), ("020", "fun plot")]
+    (tmp_path / "qrels").write_text("1 d0 2\n2 d2 1\n")
+    with pytest.raises(SystemExit):
+        main(
+            ["search", "eval", index, "--queries", str(queries), "--qrels", str(tmp_path / "qrels")]
+            + ["--numbered", "--binary", "--by", "bm25", "--json"]
+        )
+    told = json.loads(capsys.readouterr().out)
+    assert told["queries"] == 2 and told["metrics"]["bm25"]["mrr"]["value"] == 1.0
