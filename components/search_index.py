@@ -21,7 +21,7 @@ from components.sources import find_files
 from data.errors import ConfigError, DataError, did_you_mean
 
 INDEX, DOCUMENTS, VECTORS, FAISS = "index.json", "documents.parquet", "vectors.npy", "vectors.faiss"
-SCRATCH = "scratch"
+SCRATCH = "scratch"  # while an index is made: what a killed run leaves is known by it
 ID, TEXT, TITLE = "id", "text", "title"
 NEIGHBOURS = 32  # of a document in the graph that faiss walks (HNSW's M)
 Backend = Literal["exact", "faiss"]
@@ -128,7 +128,6 @@ def build_index(
     _write_vectors(out, vectors, backend)
     Bm25.of(texts, k1, b).save(out)
     export_search(directory, source, properties["max_tokens"], vectors, ids, texts, top, out / "saved_model")
-    (out / SCRATCH).rmtree()
     record = {
         "model": str(directory),
         "documents": len(ids),
@@ -142,18 +141,22 @@ def build_index(
         "backend": backend,
     }
     write_whole(out / INDEX, json.dumps(record, indent=1, ensure_ascii=False))
+    (out / SCRATCH).rmtree()
     return record
 
 
 def _emptied(output: str) -> epath.Path:
     """The folder of the index, without what an earlier one, or a run that was killed, has left."""
     out = epath.Path(output)
+    if "://" in output:
+        raise ConfigError(f"--output {output}: wanted a folder of this machine; an index is copied whole")
     if out.exists() and any(out.iterdir()) and not ((out / INDEX).exists() or (out / SCRATCH).exists()):
         raise ConfigError(f"--output {output}: holds something else than an index; wanted a new folder")
-    for entry in out.iterdir() if out.exists() else ():
-        if entry.name in (INDEX, DOCUMENTS, VECTORS, FAISS, SCRATCH, "bm25.npz", "bm25.txt", "saved_model", "rejects"):
+    (out / SCRATCH).mkdir(parents=True, exist_ok=True)
+    for name in (INDEX, DOCUMENTS, VECTORS, FAISS, "bm25.npz", "bm25.txt", "saved_model", "rejects", SCRATCH):
+        if (entry := out / name).exists():  # index.json first: what is half removed is no index
             entry.rmtree() if entry.is_dir() else entry.unlink()
-    (out / SCRATCH).mkdir(parents=True)
+    (out / SCRATCH).mkdir()
     return out
 
 

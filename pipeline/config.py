@@ -39,7 +39,7 @@ def load_config(path: str | None, overrides: Sequence[str] = ()) -> Config:
     """Reads and checks a config with `section.key=value` overrides. Raises ConfigError with every problem."""
     raw = _read(path) if path else {}
     for override in overrides:
-        _override(raw, override)
+        set_value(raw, override)
     return replace(check_config(raw), path=path or "")
 
 
@@ -89,7 +89,7 @@ def _read(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def set_value(raw: dict[str, Any], override: str) -> None:
     """`section.key=value`: the value is read as TOML, else as a string; dots reach into inline tables."""
     path, sign, text = override.partition("=")
     keys = path.strip().split(".")

@@ -33,21 +33,27 @@ def index(
     k1: Annotated[float, typer.Option(min=0, help="BM25: how soon more of the same word adds no more")] = 1.2,
     b: Annotated[float, typer.Option(min=0, max=1, help="BM25: how much longer documents count less")] = 0.75,
     backend: Annotated[str, typer.Option(help="how `query` compares vectors: exact, or faiss (HNSW)")] = "exact",
+    beam: Annotated[list[str], typer.Option(metavar="K=V", help="options of Beam, as in a config: runner=...")] = [],
 ) -> None:
     """Encode documents with MODEL, in Beam, and make them searchable by vectors and by BM25."""
     from components.base import Runtime
     from components.saved_model import find_model
     from components.search_index import build_index
     from components.trusted import check_trusted
+    from pipeline.config import set_value
     from pipeline.report import Screen
 
     if backend not in ("exact", "faiss"):
         raise ConfigError(f"--backend {backend}: wanted exact or faiss")
+    given: dict[str, Any] = {}
+    for each in beam:
+        set_value(given, f"beam.{each}")
     check_trusted(find_model(model)[0])
     with Screen() as screen:
         screen.on_stage("search_index", "")
-        options: dict[str, Any] = {"format": format, "fields": _columns(field), "backend": backend}
-        record = build_index(model, input, output, Runtime(progress=screen.progress), top=top, k1=k1, b=b, **options)
+        options: dict[str, Any] = {"format": format, "fields": _pairs("--field", field), "backend": backend}
+        runtime = Runtime(beam=given.get("beam", {}), progress=screen.progress)
+        record = build_index(model, input, output, runtime, top=top, k1=k1, b=b, **options)
     print(json.dumps({"output": output, **record}, ensure_ascii=False))
 
 
@@ -70,7 +76,7 @@ def query(
     how = _how(by)
     searcher = _searcher(Searcher, index)
     rows: list[tuple[str | None, str]] = [(None, each) for each in text or ()]
-    rows += rows_of(input, format, _columns(field), "--input") if input else []
+    rows += rows_of(input, format, _pairs("--field", field), "--input") if input else []
     for (name, asked), hits in zip(rows, searcher.search([t for _, t in rows], how, top, weight), strict=True):
         head = {"query": asked} if name is None else {"id": name, "query": asked}
         found = [{**hit._asdict(), "score": round(hit.score, 6)} for hit in hits]
@@ -99,7 +105,7 @@ def evaluate(
         raise ConfigError(f"--qrels-format {qrels_format}: wanted one of {', '.join(relevance.KINDS)}")
     hows = [_how(each) for each in by] if by else list(HOW)
     judged = relevance.read_qrels(qrels, qrels_format, binary)
-    rows = rows_of(queries, format, _columns(field), "--queries")
+    rows = rows_of(queries, format, _pairs("--field", field), "--queries")
     asked = {str(place) if numbered else name: text for place, (name, text) in enumerate(rows, 1)}
     found = relevance.evaluate(_searcher(Searcher, index), asked, judged, hows, weight)
     if as_json:
@@ -129,11 +135,8 @@ def _how(by: str) -> Any:
     return by
 
 
-def _columns(fields: list[str]) -> dict[str, str]:
-    found = {}
-    for each in fields:
-        name, sign, column = each.partition("=")
-        if not sign:
-            raise ConfigError(f"--field {each}: wanted FIELD=COLUMN, such as text=body")
-        found[name] = column
-    return found
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    pairs = {name: value for name, _, value in (each.partition("=") for each in given)}
+    if wrong := [each for each in given if "=" not in each]:
+        raise ConfigError(f"{option} {wrong[0]}: wanted NAME=VALUE")
+    return pairs

@@ -132,6 +132,15 @@ def test_an_id_twice_and_a_folder_of_something_else_are_refused(folder, tmp_path
     assert (folder / "model/saved_model.pb").exists()
 
 
+def test_what_a_killed_run_left_is_made_anew(folder, tmp_path):
+    """It has the name of its scratch folder in it, and no index.json: no index, and no one else's folder."""
+    (tmp_path / "i/scratch").mkdir(parents=True)
+    (tmp_path / "i/scratch/000009-000000.parquet").write_text("half")
+    (tmp_path / "i/vectors.npy").write_text("half")
+    build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
+    assert Searcher(str(tmp_path / "i")).ids == [f"d{n}" for n in range(7)] and not (tmp_path / "i/scratch").exists()
+
+
 def test_judgements_are_read_in_each_of_their_forms(tmp_path):
     def read(text, **options):
         (tmp_path / "q").write_text(text)
@@ -172,7 +181,17 @@ def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher):
 
 def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
     documents, index = str(folder / "documents.jsonl"), str(tmp_path / "index")
-    model = ["search", "index", str(folder / "model"), "--input", documents, "--output", index]
+    model = [
+        "search",
+        "index",
+        str(folder / "model"),
+        "--input",
+        documents,
+        "--output",
+        index,
+        "--beam",
+        "runner=DirectRunner",
+    ]
     with pytest.raises(SystemExit):
         main(model)
     assert json.loads(capsys.readouterr().out)["documents"] == 7
