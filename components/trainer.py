@@ -7,6 +7,7 @@ from pydantic import Field
 
 from components.artifacts import Examples, Model, Pretrained, Schema, TokenizerFiles, Tokens
 from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
+from components.rows import cut_blocks, rows_of
 from components.specs import (
     Table,
     checked,
@@ -112,14 +113,15 @@ def trainer(
     from models.warm_start import report, warm
 
     family = with_sources(family, {"vectors": vectors, "preset": preset, "weights": weights, "hub": hub})
-    given = family_of(family)
+    words, devices = load_tokenizer(tokenizer.path), strategies.create(strategy, cpu_devices)
+    given, job = family_of(family), spec_of(TASKS[task], head).bound(words)
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    stores = {each: _store(tokens, each, labels, spec.word_bytes, span_half_life) for each in ("train", "valid")}
-    job = spec_of(TASKS[task], head).settled(stores["train"].scores)
+    cut = partial(cut_blocks, model.scratch, max_tokens, words.special.end) if job.blocks else None
+    stores = {s: rows_of(tokens, s, labels, spec.word_bytes, span_half_life, job, cut) for s in ("train", "valid")}
+    job = job.settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)
-    words, devices = load_tokenizer(tokenizer.path), strategies.create(strategy, cpu_devices)
     vocabulary, known = vocabulary_of(words), known_of(champion, words, labels)
     batches = _batches(stores["train"], max_tokens)
     adapted = counted_of(champion, known) or adapt(spec, batches, vocabulary, max_tokens, job.apart)
@@ -188,26 +190,6 @@ def _read_by(job: Any, tokens: list[Tokens], stores: dict[str, Any], labels: lis
 def _started(family: Any, pretrained: Pretrained | None) -> Any:
     """The family, starting from what was pretrained."""
     return family.start_from(str(pretrained.path / pretrained.properties["start"])) if pretrained else family
-
-
-def _store(tokens: list[Tokens], split: str, labels: list[str], word_bytes: int, half_life: float) -> Any:
-    """The rows of a split over all spans, or None where there is none.
-
-    half_life: spans in which the weight of a row to train on halves; 0: it does not.
-    """
-    from data.store import Shards, TokenStore
-
-    ages = reversed(range(len(tokens)))
-    weights = [0.5 ** (age / half_life) if half_life and split == "train" else 1.0 for age in ages]
-    groups = [
-        Shards(artifact.shards(split), artifact.properties["labels"], weight)
-        for artifact, weight in zip(tokens, weights, strict=True)
-    ]
-    if not any(group.paths for group in groups):
-        if split == "train":
-            raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
-        return None
-    return TokenStore(groups, labels, word_bytes)
 
 
 def _weigh(store: Any, class_weights: str | dict[str, float], labels: list[str]) -> None:

@@ -12,6 +12,7 @@ from components.leaks import leaked, without
 from data import schema
 
 BATCH_ROWS = 4096
+WHOLE = 1 << 30  # tokens of a text from which blocks are cut later
 COLUMNS = (  # of examples, and what becomes of them in token records: ids, and the words' bytes
     (schema.TEXT, schema.IDS, schema.WORD_BYTES),
     (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR),
@@ -127,7 +128,7 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
             else:
                 columns[ids] = tokenizer.encode(texts)
             windowed = job.stride and text == _windowed(examples)
-            _count(lengths, columns[ids], tokenizer.special.unknown, cuts=not windowed)
+            _count(lengths, columns[ids], tokenizer.special.unknown, cuts=not (windowed or task.blocks))
             if job.word_bytes and words:
                 most = EVERY_WORD if windowed else job.max_tokens
                 columns[words] = tokenizer.encode_words(texts, most, job.word_bytes)
@@ -137,9 +138,10 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
     columns = {schema.KEY: examples.column(schema.KEY), **columns}
     if job.stride:
         columns = _in_windows(columns, _windowed(examples), job)
-    bytes_of = dict.fromkeys((schema.WORD_BYTES, schema.WORD_BYTES_PAIR), job.max_tokens * (job.word_bytes + 1))
+    limits = dict.fromkeys((schema.WORD_BYTES, schema.WORD_BYTES_PAIR), job.max_tokens * (job.word_bytes + 1))
+    limits |= {schema.IDS: WHOLE} if task.blocks else {}
     found = {
-        name: ragged(column[0], column[1], bytes_of.get(name, job.max_tokens)) if isinstance(column, tuple) else column
+        name: ragged(column[0], column[1], limits.get(name, job.max_tokens)) if isinstance(column, tuple) else column
         for name, column in columns.items()
     }
     return pa.RecordBatch.from_pydict(found)

@@ -139,14 +139,14 @@ class TokenStore:
             there = [name for name in wanted if name in names]
             return {name: _Ragged(chunks, name, kept, lookups if name in OF_LABELS else ()) for name in there}
 
-        self._columns = ragged_columns(LENGTHS)
+        self.columns = ragged_columns(LENGTHS)
         self._words = ragged_columns(WORDS.values() if word_bytes else ())
         self._beside = ragged_columns(name for beside in BESIDE.values() for name in beside)
         self._classes = ragged_columns((CLASSES,))
         scores = [_column(chunk, SCORE, 0)[rows] for chunk, rows in zip(chunks, kept, strict=True)]
         self.scores = np.concatenate(scores).astype(np.float32) if SCORE in names else None
         self._computed: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {}
-        self.lengths = np.stack([column.lengths for column in self._columns.values()]).sum(axis=0, dtype=np.int32)
+        self.lengths = np.stack([column.lengths for column in self.columns.values()]).sum(axis=0, dtype=np.int32)
         self.places = np.concatenate([r + n for r, n in zip(kept, np.cumsum([0, *map(len, chunks)]), strict=False)])
 
     def __len__(self) -> int:
@@ -155,11 +155,11 @@ class TokenStore:
     @property
     def pairs(self) -> bool:
         """Whether rows have a second text."""
-        return IDS_PAIR in self._columns
+        return IDS_PAIR in self.columns
 
     def counts(self, size: int) -> np.ndarray:
         """How often each id below `size` occurs <int64>[size]."""
-        every = (values for column in self._columns.values() for values in column.values)
+        every = (values for column in self.columns.values() for values in column.values)
         return sum((np.bincount(values, minlength=size) for values in every), np.zeros(size, np.int64))
 
     def gather(self, rows: np.ndarray, length: int, tight: bool = False) -> dict[str, np.ndarray]:
@@ -172,7 +172,7 @@ class TokenStore:
         filler = rows < 0
         rows = np.where(filler, rows[np.argmin(filler)], rows)
         batch = {CLASS: self.classes[rows], WEIGHT: np.where(filler, np.float32(0), self.weights[rows])}
-        for name, column in self._columns.items():
+        for name, column in self.columns.items():
             longest = int(column.lengths[rows].max(initial=1))
             width = min(length, longest + -longest % ALIGNED_WIDTH) if tight else length
             batch[name], batch[LENGTHS[name]] = column.gather(rows, width)

@@ -1,7 +1,6 @@
 """Family + task + vocabulary -> keras.Model: the only place that joins them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,8 @@ from data.schema import (
     LENGTH,
     LENGTH_PAIR,
     LENGTHS,
+    TARGET_IDS,
+    TARGET_LENGTH,
     TEXT_PAIR,
     WEIGHT,
     WORD_BYTES,
@@ -142,10 +143,13 @@ def build_model(
         n_outputs = task.n_outputs(labels)
         encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
         head = task.head(family, n_outputs, labels)
-    packing = partial(pack, vocabulary=vocabulary, max_tokens=max_tokens, special_tokens=family.special_tokens)
-    model = TextModel(packing, encoder, task.unpack, head, task.apart)
+    arguments = vocabulary, max_tokens, family.special_tokens
+    model = TextModel(lambda batch: pack(task.arranged(batch), *arguments), encoder, task.unpack, head, task.apart)
+    model.reads_source = "encoder_decoder" in task.needs
     token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
     if family.word_bytes:
         token[WORD_BYTES] = np.zeros([1, 1, family.word_bytes], np.uint8)
+    if model.reads_source:
+        token |= {TARGET_IDS: token[IDS], TARGET_LENGTH: token[LENGTH]}
     model({**token, **({PAIR_OF[name]: value for name, value in token.items()} if pairs else {})})
     return model

@@ -7,16 +7,27 @@ others already write, so what a row gets does not depend on its neighbours.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from models.families.base import Vocabulary
 from models.generation import Generation
-from models.layers import Decoder
 from models.scores import NEVER, drawn, ends_with, processed
 
 CANDIDATES = 4  # of contrastive search, where top_k says nothing
+
+
+class Steps(Protocol):
+    """What is read of a decoder: models.layers.Decoder, or one in a SavedModel."""
+
+    def init_state(self, memory: tf.Tensor | None, mask: tf.Tensor, max_tokens: int) -> Any: ...
+
+    def advance(self, ids: tf.Tensor, state: Any) -> Any: ...
+
+    def logits(self, hidden: tf.Tensor) -> tf.Tensor: ...
+
+    def reorder(self, state: Any, parents: tf.Tensor) -> Any: ...
 
 
 class Generated(NamedTuple):
@@ -42,7 +53,7 @@ class Prompt(NamedTuple):
 
 
 def generate(
-    decoder: Decoder, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
+    decoder: Steps, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
 ) -> Generated:
     """Generates until every row has ended. stops: sequences of ids that end a text and are cut from it."""
     search = _Search(decoder, options, vocabulary, stops)
@@ -56,7 +67,7 @@ def generate(
 
 
 def stream(
-    decoder: Decoder, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
+    decoder: Steps, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
 ) -> Iterator[tf.Tensor]:
     """New tokens as they come, <int32>[B] a step; a row that still reads its prompt, or has ended, gives padding.
 
@@ -100,7 +111,7 @@ class _Carry(NamedTuple):
 
 
 class _Search:
-    def __init__(self, decoder: Decoder, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]]):
+    def __init__(self, decoder: Steps, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]]):
         self.decoder, self.options, self.pad = decoder, options, vocabulary.pad
         self.end = -1 if vocabulary.end is None else vocabulary.end
         specials = vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.mask

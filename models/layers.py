@@ -29,6 +29,11 @@ class TextModel(keras.Model):
         super().__init__()
         self.pack, self.encoder, self.unpack, self.head, self.apart = pack, encoder, unpack, head, apart
         self.resources = getattr(encoder, "resources", ())
+        self.reads_source = False  # the encoder is a decoder with a memory
+
+    def read(self, packed: Mapping[str, tf.Tensor]):
+        """Encoded of the texts, without what is to be told of them."""
+        return (self.encoder.encode if self.reads_source else self.encoder)(packed, training=False)
 
     def call(self, batch: Mapping[str, tf.Tensor], training: bool = False) -> Any:
         """Logits, a tensor or a nest of them, in float32, whatever the precision inside."""

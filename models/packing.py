@@ -13,7 +13,18 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR, LENGTHS, TARGET_IDS, WORD_BYTES, WORD_BYTES_PAIR, WORDS
+from data.schema import (
+    IDS,
+    IDS_PAIR,
+    LENGTH,
+    LENGTH_PAIR,
+    LENGTHS,
+    TARGET_IDS,
+    TARGET_LENGTH,
+    WORD_BYTES,
+    WORD_BYTES_PAIR,
+    WORDS,
+)
 from models.families.base import Vocabulary
 
 
@@ -40,7 +51,7 @@ def pack(
 
     batch: ids <int32>[B, L], length <int32>[B] and, for pairs, ids_pair <int32>[B, M], length_pair <int32>[B];
       L and M at least 1. For families that read the bytes of words, word_bytes <uint8>[B, L, W] and, for pairs,
-      word_bytes_pair <uint8>[B, M, W].
+      word_bytes_pair <uint8>[B, M, W]. With target_ids, what `pack_target` gives is in it too.
     Returns ids <int32>[B, T], mask <bool>[B, T] (True where there is a token), segment_ids <int32>[B, T] (1 for the
     pair and its end) and place <int32>[B, T], each token's place in its own text, -1 for what packing adds;
     T = min(L + M + special tokens, max_tokens), or where L or M is not static the longest row's; and word_bytes
@@ -60,7 +71,16 @@ def pack(
     else:
         length = tf.minimum(length, room)
         pieces = [*opening, (text, length, 0), *closing]
-    return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad)
+    target = pack_target(batch, vocabulary.first, max_tokens) if TARGET_IDS in batch else {}
+    return _concatenate(pieces, tf.shape(length)[0], max_tokens, vocabulary.pad) | target
+
+
+def pack_target(batch: Mapping[str, tf.Tensor], first: int, max_tokens: int) -> dict[str, tf.Tensor]:
+    """What a decoder with a memory is fed: target_ids <int32>[B, U], the target behind `first`, a token of all rows,
+    and target_mask <bool>[B, U]; U at most max_tokens, so that there is a place for what each of them tells."""
+    ids, length = tf.convert_to_tensor(batch[TARGET_IDS]), tf.convert_to_tensor(batch[TARGET_LENGTH])
+    fed = tf.pad(ids, [[0, 0], [1, 0]], constant_values=first)[:, :max_tokens]
+    return {TARGET_IDS: fed, "target_mask": tf.sequence_mask(length + 1, tf.shape(fed)[1])}
 
 
 def apart(batch: Mapping[str, tf.Tensor]) -> list[dict[str, tf.Tensor]]:

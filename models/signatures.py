@@ -47,6 +47,7 @@ def export(
     if family.offers & {"pooled", "sequence"}:
         signatures[EMBED] = served.function(served.embed, [TEXT if TEXT in inputs else inputs[0]])
     with _in_float32(model):
+        module.writer = task.functions(served)
         tf.saved_model.save(module, str(directory), signatures=signatures)
 
 
@@ -106,7 +107,7 @@ class Served:
         """
         ids, starts, ends = self.tokenizer.graph_with_offsets(text)
         batch, rows = self.batch([text], [ids]), tf.shape(text)[0]
-        encoded = self.model.encoder(self.model.pack(batch), training=False)
+        encoded = self.model.read(self.model.pack(batch))
         answer = {} if encoded.pooled is None else {"pooled": tf.cast(encoded.pooled, tf.float32)[:rows]}
         if encoded.sequence is not None:
             places, vectors = self._of_text(batch, encoded.sequence)

@@ -14,6 +14,7 @@ from data.tokenizers import TOKENIZERS
 from models.distillation import Distillation
 from models.families import FAMILIES
 from models.fine_tuning import FineTuning
+from models.generation import Generation
 from models.objectives import OBJECTIVES
 from models.optimizer import Optimizer
 from models.tasks import TASKS
@@ -60,6 +61,12 @@ def reference() -> str:
         parts.append(f"### {name}\n\n{_doc(family)}\n\nOffers {', '.join(sorted(family.offers))}; ")
         parts[-1] += f"default tokenizer `{family.default_tokenizer['kind']}`.\n"
         parts.append(_table(family))
+    parts.append("## Tasks: `[trainer] head = { ... }`\n")
+    for name, task in TASKS.items():
+        parts.append(f"### {name}\n\n{_doc(task)}\n")
+        parts.append(_table(task))
+    parts.append("## Generation: `[trainer] head = { generation = { ... } }`\n\n" + _doc(Generation, whole=True) + "\n")
+    parts.append(_table(Generation))
     parts.append("## Objectives: `[pretrainer] objective = { name = ..., ... }`\n")
     for name, objective in OBJECTIVES.items():
         parts.append(f"### {name}\n\n{_doc(objective)}\n")

@@ -110,6 +110,10 @@ class Tokenizer(ABC):
     def decode(self, ids: Sequence[int]) -> str:
         """Text of one row of ids; special tokens are left out."""
 
+    @abstractmethod
+    def graph_decode(self, ids):
+        """In-graph path of `decode`: RaggedTensor <int32>[N, None] -> tf.string [N], always valid UTF-8."""
+
     @property
     def trackables(self) -> list:
         """TensorFlow resources (tables, models) that a SavedModel must track."""

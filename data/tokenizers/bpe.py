@@ -106,7 +106,10 @@ class BytePair(GraphTokenizer):
 
     def decode(self, ids: Sequence[int]) -> str:
         pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
-        return bytes(BYTE_OF[character] for piece in pieces for character in piece).decode("utf-8", "replace")
+        return b"".join(map(_bytes, pieces)).decode("utf-8", "replace")
+
+    def _pieces(self):
+        return [b"" if i in self.special.ids else _bytes(piece) for i, piece in enumerate(self.vocabulary)]
 
     def _build(self) -> tuple:
         import tensorflow as tf
@@ -206,6 +209,10 @@ def _as_sentencepiece(tokenizer: BytePair) -> bytes:
         [_field(1, _message({1: text.encode(), 2: float(score), 3: kind})) for text, score, kind in pieces]
         + [_field(2, _message(trainer)), _field(3, _message(normalizer))]
     )
+
+
+def _bytes(piece: str) -> bytes:
+    return bytes(BYTE_OF[character] for character in piece)
 
 
 def _message(fields: Mapping[int, Any]) -> bytes:

@@ -25,6 +25,7 @@ _BUILDING = threading.RLock()  # one for all: building takes well under a second
 class GraphTokenizer(Tokenizer):
     """Base of the tokenizers whose bulk path and in-graph path are the same ops."""
 
+    separator: ClassVar[str] = ""  # between the tokens of a text that is decoded
     rows_per_call: ClassVar[int] = 1024  # of the bulk path: fewer make more calls, more stay no longer in the cache
 
     def __init__(self, vocabulary: Sequence[str], special: SpecialTokens, options: Mapping[str, Any]):
@@ -56,6 +57,17 @@ class GraphTokenizer(Tokenizer):
     def _words(self, texts):
         """Normalized <string>[N] -> the words of `_tokenize`'s ids, RaggedTensor <string>[N, None]."""
         raise self._no_words()
+
+    def _pieces(self) -> Sequence[str | bytes]:
+        """What each id stands for in a text that is decoded."""
+        return self.vocabulary
+
+    def _join(self, ids):
+        """Ids without special ones, RaggedTensor <int32>[N, None] -> their texts <string>[N]."""
+        import tensorflow as tf
+
+        pieces = tf.constant(np.array(self._pieces(), object))  # NumPy's own strings would lose a NUL at the end
+        return tf.strings.reduce_join(ids.with_values(tf.gather(pieces, ids.values)), axis=1, separator=self.separator)
 
     @abstractmethod
     def _write(self, directory: epath.Path) -> None:
@@ -129,6 +141,13 @@ class GraphTokenizer(Tokenizer):
         ids, starts, ends = self._tokenize_with_offsets(self._normalize(texts))
         starts, ends = _to_characters(starts, ends, _character_lengths(texts, self._normalize))
         return ids, starts, ends
+
+    def graph_decode(self, ids):
+        import tensorflow as tf
+
+        special = tf.constant(sorted(self.special.ids), tf.int32)
+        of_text = tf.reduce_all(ids.values[:, None] != special[None, :], axis=1)
+        return _valid(self._join(tf.ragged.boolean_mask(ids, ids.with_values(of_text))))
 
     def save(self, directory: Path) -> None:
         directory = epath.Path(directory)

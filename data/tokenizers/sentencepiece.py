@@ -101,6 +101,10 @@ class SentencePiece(GraphTokenizer):
         (pieces,) = self._resources
         return pieces.tokenize(texts)
 
+    def _join(self, ids):
+        (pieces,) = self._resources
+        return pieces.detokenize(ids)
+
     def _tokenize_with_offsets(self, texts):
         (pieces,) = self._resources
         return pieces.tokenize_with_offsets(texts)

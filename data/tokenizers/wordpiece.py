@@ -78,6 +78,14 @@ class WordPiece(GraphTokenizer):
         pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
         return "".join(p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in pieces).strip()
 
+    def _pieces(self):
+        return [p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in self.vocabulary]
+
+    def _join(self, ids):
+        import tensorflow as tf
+
+        return tf.strings.strip(super()._join(ids))
+
     def _build(self) -> tuple:
         import tensorflow as tf
         import tensorflow_text

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 from etils import epath
 
+from data.errors import ConfigError
 from data.tokenizers import learning
 from data.tokenizers.graph import GraphTokenizer, described, read_lines, write_lines
 from data.tokenizers.mapping import map_model, mapper
 
+ATTACHED = "attached"
 MARKS, HAN = r"\p{P}\p{S}", r"\p{Han}"  # punctuation and symbols, Chinese characters: words of their own
 
 
@@ -24,13 +26,21 @@ class Words(GraphTokenizer):
     """
 
     kind = "words"
+    separator = " "
     whole_words = True
 
     @classmethod
     def count(
-        cls, texts: Sequence[str], *, lowercase: bool = True, punctuation: bool = True, min_characters: int = 1
+        cls,
+        texts: Sequence[str],
+        *,
+        lowercase: bool = True,
+        punctuation: bool | str = True,
+        min_characters: int = 1,
     ) -> Counter[str]:
         import tensorflow as tf
+
+        _check(punctuation)
 
         clean = mapper(_model(lowercase))
 
@@ -47,15 +57,17 @@ class Words(GraphTokenizer):
         *,
         vocabulary_size: int,
         lowercase: bool = True,
-        punctuation: bool = True,
+        punctuation: bool | str = True,
         min_characters: int = 1,
     ) -> "Words":
         """The most frequent words.
 
         lowercase: whether words that differ in case only are one.
-        punctuation: whether punctuation and symbols are words, or only separate them.
+        punctuation: whether punctuation and symbols are words, or only separate them; "attached": they are part of
+          the word they touch, so that white space alone separates, as in texts that were tokenized before ("<unk>").
         min_characters: shorter words are dropped, but for Chinese characters.
         """
+        _check(punctuation)
         special = learning.BRACKETED
         learning.check_size(vocabulary_size, len(special) + 1, "special tokens and a word")
         words = learning.most_frequent(counts, vocabulary_size - len(special))
@@ -75,10 +87,9 @@ class Words(GraphTokenizer):
     def _build(self) -> tuple:
         import tensorflow as tf
 
-        ids = tf.range(len(self.vocabulary))  # no word is "[PAD]": brackets are words of their own
-        table = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(self.vocabulary, ids), self.special.unknown
-        )
+        ids = [i for i in range(len(self.vocabulary)) if i not in self.special.ids]  # no text gives a special token
+        words = tf.lookup.KeyValueTensorInitializer([self.vocabulary[i] for i in ids], tf.constant(ids, tf.int32))
+        table = tf.lookup.StaticHashTable(words, self.special.unknown)
         return mapper(_model(self.options["lowercase"])), table, mapper(_model(lowercase=False))
 
     def _normalize(self, texts):
@@ -118,9 +129,16 @@ class Words(GraphTokenizer):
         return tuple(tf.ragged.boolean_mask(values, long) for values in every)
 
 
-def _separate(texts, punctuation: bool):
+def _check(punctuation: bool | str) -> None:
+    if punctuation not in (True, False, ATTACHED):
+        raise ConfigError(f"tokenizer_gen.options.punctuation: got {punctuation!r}; wanted true, false or '{ATTACHED}'")
+
+
+def _separate(texts, punctuation: bool | str):
     import tensorflow as tf
 
+    if punctuation == ATTACHED:
+        return texts
     if punctuation:
         return tf.strings.regex_replace(texts, f"[{MARKS}{HAN}]", r" \0 ")
     return tf.strings.regex_replace(tf.strings.regex_replace(texts, f"[{MARKS}]", " "), f"[{HAN}]", r" \0 ")

@@ -2,11 +2,13 @@
 
 from models.evaluation.base import Judgement
 from models.evaluation.classification import ClassificationJudgement
+from models.evaluation.language_modeling import LanguageModelingJudgement
 from models.evaluation.multi_label import MultiLabelJudgement
 from models.evaluation.ordinal import OrdinalJudgement
 from models.evaluation.question_answering import QuestionAnsweringJudgement
 from models.evaluation.similarity import SimilarityJudgement
 from models.evaluation.tagging import TaggingJudgement
+from models.evaluation.text_to_text import TextToTextJudgement
 from models.evaluation.word_in_context import WordInContextJudgement
 
 JUDGES: dict[str, type[Judgement]] = {
@@ -17,4 +19,6 @@ JUDGES: dict[str, type[Judgement]] = {
     "question_answering": QuestionAnsweringJudgement,
     "word_in_context": WordInContextJudgement,
     "similarity": SimilarityJudgement,
+    "language_modeling": LanguageModelingJudgement,
+    "text_to_text": TextToTextJudgement,
 }

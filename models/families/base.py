@@ -42,6 +42,11 @@ class Vocabulary(NamedTuple):
     words: Sequence[str] = ()  # by id; for families that look words up elsewhere, or read their bytes
 
     @property
+    def first(self) -> int:
+        """What a decoder reads before the first token of a target; pad where there is no start, as in T5."""
+        return self.pad if self.start is None else self.start
+
+    @property
     def special(self) -> frozenset[int]:
         """The ids that are no tokens of a text."""
         return frozenset(i for i in (self.pad, self.unknown, self.start, self.end, self.mask) if i is not None)
@@ -61,6 +66,7 @@ class Family(BaseModel):
     embeds_layers: ClassVar[bool] = False  # the signature `embed` gives every layer's vectors too
     objective: ClassVar[str] = ""  # of `[pretrainer]` where the config names none
     settled: ClassVar[tuple[str, ...]] = ()  # parameters that pretraining depends on
+    endless: ClassVar[bool] = False  # its decoder goes on for more tokens than max_tokens
     refuses_tpu: ClassVar[str] = ""  # why, where the train step cannot compile at static shapes
 
     @property

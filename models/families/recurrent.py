@@ -32,6 +32,11 @@ class Recurrent(WordVectors):
     tied_embeddings: bool = Field(
         False, description="where the next token is predicted, score it with the word vectors; wants embedding = width"
     )
+    attention: Literal["bahdanau", "luong"] = Field(
+        "luong",
+        description="where a target is written, how its decoder looks at the source: Bahdanau et al. 2015, token by "
+        "token, or Luong et al. 2015 (general, without input feeding), which trains faster",
+    )
     pooling: Literal["last", "max", "mean", "attention"] = Field(
         "max", description="vector of a text: last states, or its tokens' largest, mean or attention-weighted values"
     )
@@ -39,9 +44,10 @@ class Recurrent(WordVectors):
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="between steps; above 0 it rules out cuDNN on GPUs")
 
     cell: ClassVar[str]  # class of models/layers.py
+    endless: ClassVar[bool] = True
     width_of_words: ClassVar[str] = "embedding"
     settled: ClassVar[tuple[str, ...]] = ("embedding",)
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal", "encoder_decoder"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
@@ -74,7 +80,6 @@ class Recurrent(WordVectors):
 
         from models.layers import Decoder
 
-        assert not memory
         if self.characters:
             raise ConfigError(
                 "trainer.family.characters: got filters over letters for a task that writes tokens, whose letters are "
@@ -85,6 +90,8 @@ class Recurrent(WordVectors):
                 "trainer.family.vectors: got a file for a task that predicts the next token, which learns its word "
                 "vectors with the rest; drop vectors"
             )
+        if memory:
+            return self._decoder_with_memory(vocabulary)
         if self.bidirectional and "bidirectional" in self.model_fields_set:
             raise ConfigError(
                 "trainer.family.bidirectional: got true for a task that predicts the next token, wanted false: "
@@ -94,6 +101,19 @@ class Recurrent(WordVectors):
         if not self.tied_embeddings:
             parts["output"] = layers.Dense(vocabulary.size)
         return Decoder(parts, self, [[parts["embedding"]], *parts["layers"]])
+
+    def _decoder_with_memory(self, vocabulary):
+        from keras import layers
+
+        from models import layers as ours
+        from models.recurrent_decoder import RecurrentDecoder
+
+        decoder = RecurrentDecoder(self)
+        parts = self._parts(vocabulary, 2 if self.bidirectional else 1, {}) | decoder.parts(getattr(ours, self.cell))
+        if not self.tied_embeddings:
+            parts["output"] = layers.Dense(vocabulary.size)
+        ladder = [[parts["embedding"]], *parts["layers"], *([layer] for layer in parts["target_layers"])]
+        return ours.Decoder(parts, decoder, ladder)
 
     def _parts(self, vocabulary, directions: int, adapted) -> dict[str, Any]:
         from keras import layers
@@ -114,12 +134,12 @@ class Recurrent(WordVectors):
         """Vectors of the tokens and of the text."""
         import tensorflow as tf
 
-        every, mask = self._every(parts, packed, training), packed["mask"]
+        every, mask = self.every(parts, packed, training), packed["mask"]
         length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-        pooled = self._last(every[-1], length) if self.pooling == "last" else parts["pooling"](every[-1], mask)
+        pooled = self.last(every[-1], length) if self.pooling == "last" else parts["pooling"](every[-1], mask)
         return Encoded(every[-1], parts["dropout"](pooled, training=training), every, mask)
 
-    def _every(self, parts, packed, training) -> tuple:
+    def every(self, parts, packed, training) -> tuple:
         """The vectors that each layer gives, word vectors first.
 
         Padding is at the right, so no step needs a mask: forwards it comes after every token, and backwards each row
@@ -140,7 +160,7 @@ class Recurrent(WordVectors):
             every.append(tf.concat(states, axis=2))
         return tuple(every)
 
-    def _last(self, sequence, length):
+    def last(self, sequence, length):
         """The last state of each direction: at the last token forwards, at the first backwards; zeros for no token."""
         import tensorflow as tf
 
@@ -149,7 +169,7 @@ class Recurrent(WordVectors):
         return tf.where(length[:, None] > 0, states, tf.zeros_like(states))
 
     def decode(self, parts, packed, training) -> Encoded:
-        every = self._every(parts, packed, training)
+        every = self.every(parts, packed, training)
         return Encoded(parts["dropout"](every[-1], training=training), None, every, packed["mask"])
 
     def logits(self, parts, hidden):

@@ -2,11 +2,13 @@
 
 from models.tasks.base import Task
 from models.tasks.classification import Classification
+from models.tasks.language_modeling import LanguageModeling
 from models.tasks.multi_label import MultiLabel
 from models.tasks.ordinal import Ordinal
 from models.tasks.question_answering import QuestionAnswering
 from models.tasks.similarity import Similarity
 from models.tasks.tagging import Tagging
+from models.tasks.text_to_text import TextToText
 from models.tasks.word_in_context import WordInContext
 
 TASKS: dict[str, type[Task]] = {
@@ -17,4 +19,6 @@ TASKS: dict[str, type[Task]] = {
     "question_answering": QuestionAnswering,
     "word_in_context": WordInContext,
     "similarity": Similarity,
+    "language_modeling": LanguageModeling,
+    "text_to_text": TextToText,
 }

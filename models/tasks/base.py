@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import tensorflow as tf
 
+    from data.store import TokenStore
+    from data.tokenizers.base import Tokenizer
     from models.families.base import Encoded, Family
     from models.signatures import Served
 
@@ -48,6 +50,7 @@ class Task(BaseModel):
     windowed: ClassVar[bool] = False  # whether it knows to `merge` the windows of a long text
     apart: ClassVar[bool] = False  # the texts of a row are encoded each by itself, by the same weights
     takes_logits: ClassVar[bool] = True  # linear families will do, whose `pooled` is the logits
+    blocks: ClassVar[bool] = False  # a row of training is a piece of contiguous text, not an example
     aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
 
     @classmethod
@@ -81,6 +84,18 @@ class Task(BaseModel):
         splits): transform cuts it as it cuts the ids.
         """
 
+    def weights(self, store: "TokenStore") -> "np.ndarray":
+        """How much each row of a split counts in the loss, <float32>[rows]."""
+        return store.weights
+
+    def bound(self, tokenizer: "Tokenizer") -> "Task":
+        """The task with what it must know of the tokenizer. Raises ConfigError where that cannot serve it."""
+        return self
+
+    def arranged(self, batch: "Mapping[str, tf.Tensor]") -> "Mapping[str, tf.Tensor]":
+        """A batch as packing takes it, in the graph: in training and in the exported model alike."""
+        return batch
+
     @abstractmethod
     def n_outputs(self, labels: Sequence[str]) -> int:
         """Width of the logits."""
@@ -110,6 +125,10 @@ class Task(BaseModel):
     @abstractmethod
     def answer(self, logits: Any, labels: Sequence[str]) -> dict[str, "tf.Tensor"]:
         """What the exported signature answers, in the graph."""
+
+    def functions(self, served: "Served") -> Any:
+        """What the exported model holds besides, as an attribute `writer`: a tf.Module, or None."""
+        return None
 
     def signatures(self, served: "Served") -> dict[str, Callable]:
         """How the exported model can be asked: signatures by name, `serving_default` among them (`embed` is added).

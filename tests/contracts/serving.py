@@ -17,13 +17,17 @@ from components.native_session import from_json
 from components.warmup import read_warmup
 from data.tokenizers.base import Tokenizer
 from models.build import inputs_of
+from models.decoding import Prompt, generate
 from models.families.base import Family
+from models.generation import Generation
 from models.packing import apart
 from models.signatures import export
+from models.writing import Written
 from tests.contracts import tiny
 
 ROOT = Path(__file__).parents[2]
 OLDEST = "2.18"
+SUMS = 1e-5  # of numbers above 1, such as those of 200,000 tokens
 NASTY = [
     b"",
     b" ",
@@ -50,8 +54,14 @@ def check_exported(
     loaded = tf.saved_model.load(str(directory))  # the signatures alone do not keep the weights alive
     texts = dict.fromkeys(inputs, NASTY)
     check_ops_and_weights(model, directory)
-    answering = next(loaded.signatures[name] for name in ("tags", "serving_default") if name in loaded.signatures)
-    check_answer(answering, model, task_name, pairs)
+    if "generate" in loaded.signatures:
+        check_likelihoods(loaded.signatures["serving_default"], model, task_name)
+        check_continued(loaded, model, task_name)
+    elif getattr(loaded, "writer", None) is not None:
+        check_answered(loaded, model, task_name)
+    else:
+        answering = next(loaded.signatures[name] for name in ("tags", "serving_default") if name in loaded.signatures)
+        check_answer(answering, model, task_name, pairs)
     if "embed" in loaded.signatures:
         embed = loaded.signatures["embed"]
         (name,) = embed.structured_input_signature[1]
@@ -98,11 +108,76 @@ def check_answer(serve, model, task_name: str, pairs: bool) -> None:
             assert np.array_equal(answers[key], value)
 
 
+def check_likelihoods(serve, model, task_name: str) -> None:
+    """Each text's likelihood is that of its tokens between two ends, read at once."""
+    texts, task = [*tiny.examples(task_name)[0].column("text").to_pylist(), "strange good film"], tiny.task(task_name)
+    found = serve(text=tf.constant(texts))
+    for row, text in enumerate(texts):
+        end = [tiny.VOCABULARY.end]
+        ids = np.array([end + tiny.WORDS.encode([text])[0].tolist() + end], np.int32)
+        batch = {"ids": ids, "length": np.array([ids.shape[1]], np.int32), "weight": np.ones(1, np.float32)}
+        outcome = {name: value.numpy() for name, value in task.outcome(model(batch), batch).items()}
+        np.testing.assert_allclose(found["log_likelihood"][row], -outcome["loss"][0], rtol=1e-5)
+        assert found["tokens"][row] == outcome["tokens"][0] == len(text.split()) + 1
+        np.testing.assert_allclose(found["perplexity"][row], task.metrics(outcome, batch)["perplexity"], rtol=1e-5)
+        bits = -found["log_likelihood"][row] / np.log(2) / (len(text.encode()) + 1)
+        np.testing.assert_allclose(found["bits_per_byte"][row], bits, rtol=1e-5)
+    assert found["unknown"].numpy().tolist() == [0] * (len(texts) - 1) + [1]
+
+
+def check_continued(loaded, model, task_name: str) -> None:
+    """What the signature writes after a text, alone or among others, is what the decoder writes after its tokens; the
+    functions beside the signatures write the same, and the same at a time, and take other options."""
+    texts, task = tiny.examples(task_name)[0].column("text").to_pylist(), tiny.task(task_name)
+    found = loaded.signatures["generate"](text=tf.constant(texts))
+    for row, text in enumerate(texts):
+        start = [tiny.VOCABULARY.end, *tiny.WORDS.encode([text])[0].tolist()]
+        prompt = Prompt(tf.constant([start]), tf.constant([len(start)]))
+        check_written(generate(model.encoder, prompt, task.generation, tiny.VOCABULARY), found, row)
+    check_writer(loaded, texts, found, task.generation)
+
+
+def check_answered(loaded, model, task_name: str) -> None:
+    """The same for what is written for a source."""
+    texts, task, batch = (
+        tiny.examples(task_name)[0].column("text").to_pylist(),
+        tiny.task(task_name),
+        tiny.batch(task_name, 5),
+    )
+    found = loaded.signatures["serving_default"](text=tf.constant(texts))
+    for row in range(len(texts)):
+        source = {name: tf.constant(batch[name][row : row + 1]) for name in ("ids", "length")}
+        encoded = model.read(model.pack(source))
+        prompt = Prompt(tf.constant([[tiny.VOCABULARY.start]]), tf.constant([1]), encoded.sequence, encoded.mask)
+        check_written(generate(model.encoder, prompt, task.generation, tiny.VOCABULARY), found, row)
+    check_writer(loaded, texts, found, task.generation)
+
+
+def check_written(wanted, found, row: int) -> None:
+    ids = wanted.ids[0, 0, : wanted.lengths[0, 0]].numpy()
+    assert found["text"][row].numpy().decode() == " ".join(tiny.WORDS.vocabulary[i] for i in ids)
+    np.testing.assert_allclose(found["score"][row], wanted.scores[0, 0], atol=1e-5)
+
+
+def check_writer(loaded, texts: list[str], found, options: Generation) -> None:
+    written, prompts = Written(loaded.writer), [text.encode() for text in texts]
+    again, scores = written.generate(prompts, options)
+    assert [row[0] for row in again] == [text.decode() for text in found["text"].numpy()]
+    np.testing.assert_allclose(np.array(scores)[:, 0], found["score"], atol=1e-5)
+    assert "".join(written.stream(prompts[0], options)) == again[0][0]
+    beams = Generation(method="beam", beams=3, n_best=2, max_tokens=3)
+    together, alone = (
+        written.generate(prompts, beams)[0],
+        [written.generate([each], beams)[0][0] for each in prompts[:2]],
+    )
+    assert together[:2] == alone and {len(row) for row in together} == {2}
+
+
 def check_embed(embed, model, task_name: str) -> None:
     """The vectors are the encoder's, one for each token of the text, with the place it was in."""
     texts, batch = tiny.examples(task_name)[0].column("text").to_pylist(), apart(tiny.batch(task_name, 9))[0]
     packed = model.pack(batch)
-    encoded, answer = model.encoder(packed), embed(text=tf.constant(texts))
+    encoded, answer = model.read(packed), embed(text=tf.constant(texts))
     assert ("pooled" in answer, "sequence" in answer) == (encoded.pooled is not None, encoded.sequence is not None)
     if "pooled" in answer:
         np.testing.assert_allclose(answer["pooled"], encoded.pooled, atol=1e-5)
@@ -150,7 +225,7 @@ def check_row(alone: Mapping[str, tf.Tensor], among: Mapping[str, tf.Tensor]) ->
     for name, value in alone.items():
         other = among[name][tuple(slice(size) for size in value.shape)]
         if value.dtype.is_floating:
-            np.testing.assert_allclose(other, value, atol=1e-5, rtol=0, err_msg=name)
+            np.testing.assert_allclose(other, value, atol=1e-5, rtol=SUMS, err_msg=name)
         else:
             assert np.array_equal(other, value), name
 

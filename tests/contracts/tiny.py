@@ -15,6 +15,9 @@ from data.schema import (
     LENGTH,
     LENGTH_PAIR,
     SCORE,
+    TARGET,
+    TARGET_IDS,
+    TARGET_LENGTH,
     TEXT,
     TEXT_PAIR,
     WEIGHT,
@@ -69,6 +72,13 @@ ANSWERS = {
     "question_answering": (None, []),
     "word_in_context": (lambda texts: ["F", "T"] * (len(texts) // 2), ["F", "T"]),
     "similarity": (lambda texts: [0.0, 0.75, 0.25, 0.5, 1.0, 0.125, 0.875, 0.375], []),
+    "language_modeling": (None, []),
+    "text_to_text": (None, []),
+}
+# What a task is checked with where its defaults are too large.
+PARAMS: dict[str, dict] = {
+    "language_modeling": {"generation": {"max_tokens": 4}, "stride": 5},
+    "text_to_text": {"generation": {"max_tokens": 5}},
 }
 
 
@@ -94,6 +104,7 @@ class Words(GraphTokenizer):
     """Words between spaces; five special tokens, then the words given."""
 
     kind = "tiny"
+    separator = " "
     whole_words = True
 
     def __init__(self, words: str):
@@ -133,7 +144,7 @@ def family(name: str, **params) -> Family:
 
 
 def task(name: str) -> Task:
-    return TASKS[name]()
+    return TASKS[name](**PARAMS.get(name, {})).bound(WORDS)
 
 
 def fitting(task_name: str) -> list[str]:
@@ -173,6 +184,8 @@ def examples(task_name: str, pairs: bool = False) -> tuple[pa.RecordBatch, list[
     answer, labels = ANSWERS[task_name]
     if answer:
         columns[LABEL if labels else SCORE] = pa.array(answer(texts))
+    if TARGET in TASKS[task_name].required:
+        columns[TARGET] = pa.array([" ".join(reversed(text.split())) for text in texts])
     return pa.record_batch(columns), labels
 
 
@@ -194,10 +207,19 @@ def batch(task_name: str, length: int, pairs: bool = False, empty: bool = False)
         flat, splits = WORDS.encode(rows.column(text).to_pylist())
         made[count] = np.diff(splits).astype(np.int32)
         made[count][-1] *= not empty
-        made[ids] = np.zeros([len(rows), length], np.int32)
-        for row, (start, n) in enumerate(zip(splits[:-1], made[count], strict=True)):
-            made[ids][row, :n] = flat[start : start + n]
+        made[ids] = _filled(flat, splits, made[count], length)
+    if TARGET in rows.schema.names:
+        flat, splits = WORDS.encode(rows.column(TARGET).to_pylist())
+        made[TARGET_LENGTH] = np.diff(splits).astype(np.int32)
+        made[TARGET_IDS] = _filled(flat, splits, made[TARGET_LENGTH], length)
     return made
+
+
+def _filled(values: np.ndarray, splits: np.ndarray, lengths: np.ndarray, length: int) -> np.ndarray:
+    rows = np.zeros([len(lengths), length], np.int32)
+    for row, start, n in zip(rows, splits, lengths, strict=False):
+        row[:n] = values[start : start + n]
+    return rows
 
 
 def _padded(name: str, column, length: int, labels: int) -> np.ndarray:

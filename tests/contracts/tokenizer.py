@@ -63,6 +63,7 @@ def check_tokenizer(tokenizer: Tokenizer, texts: Sequence[str] = ()) -> None:
     check_ids(tokenizer, texts, expected)
     check_graph(tokenizer, model, texts, expected)
     check_offsets(tokenizer, model, texts, expected)
+    check_decode(tokenizer, model, texts, expected)
     check_threads(fresh, texts, expected)
     check_saved(tokenizer, texts, expected)
     check_served(tokenizer, model, texts, expected)
@@ -87,6 +88,13 @@ class Served(tf.Module):
         assert (ids.dtype, starts.dtype, ends.dtype) == (tf.int32,) * 3
         found = {"ids": ids, "starts": starts, "ends": ends}
         return {"splits": ids.row_splits} | {name: part.flat_values for name, part in found.items()}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.int32, name="ids"), tf.TensorSpec([None], tf.int64, name="splits")],
+        autograph=False,
+    )
+    def texts(self, ids, splits):
+        return {"texts": self._tokenizer.graph_decode(tf.RaggedTensor.from_row_splits(ids, splits))}
 
 
 def check_ids(tokenizer: Tokenizer, texts: list[str], expected: list[list[int]]) -> None:
@@ -127,6 +135,15 @@ def check_offsets(tokenizer: Tokenizer, model: Served, texts: list[str], expecte
                 assert piece == source, f"token {piece!r} is mapped to {source!r} in {text[:100]!r}"
     assert ragged(model.spans(tf.constant(["", ""])), "starts") == [[], []]
     model.spans(tf.constant(BROKEN))
+
+
+def check_decode(tokenizer: Tokenizer, model: Served, texts: list[str], expected: list[list[int]]) -> None:
+    """The graph writes what `decode` writes, special tokens left out, whatever the ids."""
+    every = [*expected, sorted(tokenizer.special.ids), [], list(range(len(tokenizer.vocabulary)))[-400:]]
+    splits = np.cumsum([0, *map(len, every)])
+    ids = np.array([i for row in every for i in row], np.int32)
+    for row, got in zip(every, model.texts(ids, splits)["texts"].numpy(), strict=True):
+        assert got.decode() == tokenizer.decode(row), row[:20]
 
 
 def _seen(text: str) -> str:

@@ -102,3 +102,9 @@ def test_stacked_decoders_with_tied_embeddings():
     np.testing.assert_allclose(decoder.logits(hidden), hidden.numpy() @ table.T, atol=1e-5)
     with pytest.raises(ValidationError, match="got tied_embeddings with embedding 4 and width 8, wanted equal"):
         tiny.family("lstm", embedding=4, tied_embeddings=True)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("attention", ["bahdanau", "luong"])
+def test_a_decoder_that_looks_at_a_source_keeps_the_contract(name, attention):
+    check_decoder(tiny.family(name, attention=attention, layers=2), memory=True)

@@ -67,7 +67,7 @@ def test_threads_share_one_table():
     built, slow = [], Slow.learn(Words.count(TEXTS), vocabulary_size=100)
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(job) for job in (lambda: slow.encode(TEXTS), lambda: slow.trackables) * 2]
-        assert [len(job.result()) for job in jobs] == [2, 3] * 2
+        assert [len(job.result()) for job in jobs] == [2, 3] * 2  # ids and splits; two mappers and a table
     assert built == [1]
 
 

@@ -15,9 +15,10 @@ def learned(size=300, **options):
 
 
 PLAIN = {"punctuation": False, "min_characters": 2}
+ATTACHED = {"punctuation": "attached", "lowercase": False}
 
 
-@pytest.mark.parametrize("options", [{}, {"lowercase": False}, PLAIN])
+@pytest.mark.parametrize("options", [{}, {"lowercase": False}, PLAIN, ATTACHED])
 def test_contract(options):
     check_tokenizer(learned(**options), real_lines(200))
 
@@ -50,6 +51,15 @@ def test_counts_are_of_the_words_that_it_gives(options):
     ids, _ = tokenizer.encode(texts)
     assert Counter(tokenizer.vocabulary[i] for i in ids.tolist()) == counts
     assert Words.count([]) == Counter() == Words.count([""])
+
+
+def test_texts_that_were_tokenized_before_keep_their_words():
+    text = "the <unk> 's N.Y. price was N [SEP]"
+    tokenizer = Words.learn(Words.count([text], **ATTACHED), vocabulary_size=100, **ATTACHED)
+    assert pieces(tokenizer, text) == text.split()
+    assert tokenizer.special.end not in tokenizer.encode([text])[0].tolist()
+    with pytest.raises(ConfigError, match="punctuation: got 'atached'; wanted true, false or 'attached'"):
+        Words.learn(Counter("ab"), vocabulary_size=9, punctuation="atached")
 
 
 def test_the_most_frequent_words_are_kept():

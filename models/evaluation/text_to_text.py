@@ -1,0 +1,124 @@
+"""Answers in words, held against the ones wanted: BLEU and chrF by sacrebleu, ROUGE by rouge-score, and SQuAD's own."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from data.schema import TARGET, TEXT
+from models.evaluation.base import Summed, weights_of
+
+LENGTH = "length"
+ROUGES = ("rouge1", "rouge2", "rougeL")
+MEANS = ("rouge_1", "rouge_2", "rouge_l", "exact_match", "f1")
+BLEU_SUMS, CHRF_SUMS = 10, 18  # lengths, matches and n-grams of four orders; three counts of six orders
+SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+
+class TextToTextJudgement(Summed):
+    """bleu and chrf of all rows together, from 0 to 100 as sacrebleu has them; means over the rows, from 0 to 1, of
+    ROUGE's F-measures, of exact_match and of f1 (words in common), both without case, punctuation and English articles
+    (Rajpurkar et al. 2016)."""
+
+    higher: ClassVar[tuple[str, ...]] = ("bleu", "chrf", *MEANS)
+    lower: ClassVar[tuple[str, ...]] = ()
+    texts: ClassVar[tuple[str, ...]] = (TEXT,)
+    truth: ClassVar[tuple[str, ...]] = (TARGET,)
+    slices: ClassVar[tuple[str, ...]] = (LENGTH,)
+
+    def __init__(self, answers, examples, train, labels):
+        self.examples, self.wanted = examples, examples.column(TARGET).to_pylist()
+        self.written, self.scores = answers["text"].tolist(), answers["score"]
+        self.weights = weights_of(examples)
+        self.statistics = self._statistics(self.written)
+        self.loss = 1 - np.array([_f1(a, b) for a, b in zip(self.written, self.wanted, strict=True)], np.float64)
+
+    @staticmethod
+    def predictions(answers, labels):
+        rows = [
+            {"text": text, "score": round(float(score), 6)}
+            for text, score in zip(answers["text"].tolist(), answers["score"], strict=True)
+        ]
+        if "texts" in answers:
+            for row, texts, scores in zip(rows, answers["texts"].tolist(), answers["scores"], strict=True):
+                row["others"] = [
+                    {"text": text, "score": round(float(score), 6)} for text, score in zip(texts, scores, strict=True)
+                ][1:]
+        return rows
+
+    @staticmethod
+    def of_sums(sums):
+        from sacrebleu.metrics import BLEU, CHRF
+
+        flat, chrf = sums.reshape(-1, sums.shape[-1]), CHRF()
+        bleu = [_bleu(BLEU, row[:BLEU_SUMS]) for row in flat]
+        characters = [chrf._compute_f_score(row[BLEU_SUMS : BLEU_SUMS + CHRF_SUMS]) for row in flat]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.moveaxis(sums[..., BLEU_SUMS + CHRF_SUMS : -1] / sums[..., -1:], -1, 0)
+        found = {"bleu": np.reshape(bleu, sums.shape[:-1]), "chrf": np.reshape(characters, sums.shape[:-1])}
+        return {**found, **dict(zip(MEANS, means, strict=True))}
+
+    def baseline(self):
+        """The source's first three sentences, the lead-3 of summaries; short sources are copied whole."""
+        leads = [" ".join(SENTENCE.split(text.strip())[:3]) for text in self.examples.column(TEXT).to_pylist()]
+        return self.point(self._statistics(leads)), "the first three sentences of the source, or all it has"
+
+    def details(self, resamples, seed):
+        """How sacrebleu counted, in its own words."""
+        from sacrebleu.metrics import BLEU, CHRF
+
+        signatures = {}
+        for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
+            metric.corpus_score(self.written[:1], [self.wanted[:1]])  # it knows the number of references only then
+            signatures[name] = str(metric.get_signature())
+        return {"signatures": signatures}
+
+    def shown(self):
+        import pyarrow as pa
+
+        scores = pa.array(np.asarray(self.scores, np.float64))
+        return {TARGET: self.examples.column(TARGET), "predicted": pa.array(self.written), "score": scores}
+
+    def _statistics(self, written: Sequence[str]) -> np.ndarray:
+        """Of each row <float64>[N, 34], times its weight: what BLEU and chrF count, the means' values, and one."""
+        from rouge_score.rouge_scorer import RougeScorer
+        from sacrebleu.metrics import BLEU, CHRF
+
+        words, characters = (
+            np.array(metric._extract_corpus_statistics(written, [self.wanted]), np.float64)
+            for metric in (BLEU(force=True), CHRF())
+        )
+        scorer, means = RougeScorer(ROUGES, tokenizer=_Words()), []
+        for answer, wanted in zip(written, self.wanted, strict=True):
+            found = scorer.score(wanted, answer)
+            exact = float(_plain(answer) == _plain(wanted))
+            means.append([*(found[name].fmeasure for name in ROUGES), exact, _f1(answer, wanted), 1.0])
+        return np.column_stack([words, characters, np.array(means)]) * self.weights[:, None]
+
+
+class _Words:
+    """rouge-score's tokenizer, for every alphabet: its own drops whatever is no ASCII letter or digit."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(r"[^\W_]+", text.lower())
+
+
+def _bleu(metric: Any, sums: np.ndarray) -> float:
+    """sums: length, length wanted, matches of four orders, n-grams of four orders."""
+    length, wanted, *counts = sums.tolist()
+    return metric.compute_bleu(counts[:4], counts[4:], length, wanted, smooth_method="exp").score
+
+
+def _plain(text: str) -> list[str]:
+    """Words without case, punctuation and articles, as SQuAD's script compares them."""
+    kept = "".join(c for c in text.lower() if c not in string.punctuation)
+    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
+
+
+def _f1(answer: str, wanted: str) -> float:
+    ours, theirs = _plain(answer), _plain(wanted)
+    common = sum((Counter(ours) & Counter(theirs)).values())
+    return 2 * common / (len(ours) + len(theirs)) if ours and theirs else float(ours == theirs)

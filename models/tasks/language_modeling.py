@@ -1,0 +1,78 @@
+"""Language modelling: how likely a text is, token by token, and what may come after it."""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from data.schema import IDS, LENGTH, TEXT
+from models.tasks.writing import Writing
+
+
+class LanguageModeling(Writing):
+    """Each token from those before it (Bengio et al. 2003, equation 1), over blocks of contiguous text.
+
+    Texts follow one another in the order of the files, an end token after each: as a text's first token is told from
+    the end of the one before, an end token comes before a text that is asked about by itself.
+    """
+
+    stride: int | None = Field(
+        None,
+        ge=1,
+        description="tokens by which the window moves over a text longer than transform.max_tokens, each told once, "
+        "from as many before it as there is room for; half of max_tokens if silent",
+    )
+
+    needs: ClassVar[frozenset[str]] = frozenset({"causal"})
+    required: ClassVar[tuple[str, ...]] = (TEXT,)
+    blocks: ClassVar[bool] = True
+
+    def encode(self, examples, labels, places):
+        return {}
+
+    def weights(self, store):
+        """Tokens that a block tells: all but its first."""
+        return store.weights * np.maximum(store.lengths - 1, 0).astype(np.float32)
+
+    def unpack(self, encoded, packed, batch):
+        return encoded.sequence[:, :-1]  # after a block's last token none is told
+
+    def told(self, batch):
+        import tensorflow as tf
+
+        ids = tf.convert_to_tensor(batch[IDS])
+        return ids[:, 1:], tf.sequence_mask(batch[LENGTH] - 1, tf.shape(ids)[1] - 1)
+
+    def answer(self, outcome, labels):
+        """log_likelihood <float32>[N] in nats, the end of the text included, of tokens <int32>[N], and perplexity of
+        a token <float32>[N]. outcome: {loss, tokens} of whole texts."""
+        import tensorflow as tf
+
+        loss, tokens = outcome["loss"], outcome["tokens"]
+        each = tf.math.divide_no_nan(loss, tf.cast(tokens, tf.float32))
+        return {"log_likelihood": -loss, "tokens": tokens, "perplexity": tf.exp(each)}
+
+    def signatures(self, served):
+        """`serving_default`: how likely each text is; `generate`: what comes after it."""
+        from models.scoring import scores
+        from models.writing import generation
+
+        def score(text):
+            """`answer`; bits_per_byte <float32>[N], the end counting as a byte; unknown <int32>[N], tokens of words
+            that the vocabulary lacks."""
+            import tensorflow as tf
+
+            found = scores(served, self, text)
+            size = tf.cast(tf.strings.length(text) + 1, tf.float32)
+            bits = found["loss"] / (np.log(2.0).astype(np.float32) * size)
+            return {**self.answer(found, served.labels), "bits_per_byte": bits, "unknown": found["unknown"]}
+
+        return {
+            "serving_default": served.function(score, served.inputs),
+            "generate": served.function(generation(served, self), served.inputs),
+        }
+
+    def functions(self, served):
+        from models.writing import Writer
+
+        return Writer(served, memory=False)
