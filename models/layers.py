@@ -145,6 +145,17 @@ class Decoder(Encoder):
         return tf.nest.map_structure(lambda each: tf.gather(each, parents) if each.shape.rank else each, state)
 
 
+def alike(hidden: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+    """hidden <float>[..., width] times each row of a table <float>[V, width]: <float>[..., V].
+
+    One product of two matrices: with the axes left as they are, einsum's takes thirty times as long on CPUs.
+    """
+    table = tf.cast(table, hidden.dtype)
+    scores = tf.matmul(tf.reshape(hidden, [-1, hidden.shape[-1]]), table, transpose_b=True)
+    scores = tf.reshape(scores, tf.concat([tf.shape(hidden)[:-1], [table.shape[0]]], axis=0))
+    return tf.ensure_shape(scores, [*hidden.shape[:-1], table.shape[0]])
+
+
 def write_cache(cache: tf.Tensor, new: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
     """The cache <float>[B, 2, steps, heads, width / heads] with a step's keys and values [B, 2, 1, ...] at `position`.
 

@@ -173,11 +173,11 @@ class Recurrent(WordVectors):
         return Encoded(parts["dropout"](every[-1], training=training), None, every, packed["mask"])
 
     def logits(self, parts, hidden):
-        import tensorflow as tf
+        from models.layers import alike
 
         if not self.tied_embeddings:
             return parts["output"](hidden)
-        return tf.einsum("...w,vw->...v", hidden, tf.cast(parts["embedding"].embeddings, hidden.dtype))
+        return alike(hidden, parts["embedding"].embeddings)
 
     def init_state(self, parts, memory, mask, max_tokens):
         """Each layer's states: h, and c where the cell has one; <float>[B, width]."""

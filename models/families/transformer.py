@@ -122,11 +122,11 @@ class Transformer(Family):
         return parts["dropout"](vectors, training=training)
 
     def logits(self, parts, hidden):
-        import tensorflow as tf
+        from models.layers import alike
 
         if not self.tied_embeddings:
             return parts["output"](hidden)
-        return tf.einsum("...w,vw->...v", hidden, tf.cast(parts["embedding"].embeddings, hidden.dtype))
+        return alike(hidden, parts["embedding"].embeddings)
 
     def init_state(self, parts, memory, mask, max_tokens):
         """position <int32>[]; for each layer the cache of steps and, with a memory, that of the source; its mask."""

@@ -1,0 +1,69 @@
+"""A language model from a file of text to `polisemia generate`, in one run."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from data.errors import ConfigError
+from pipeline.cli import app
+from pipeline.config import check_config
+from pipeline.runner import Run
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A gru that has read "one two three four five", over and over."""
+    from etils import epath
+
+    from components.base import Runtime
+
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "text.txt").write_text("one two three four five\n" * 200 + "six seven eight\n" * 100)
+    config = {
+        "name": "counting",
+        "task": "language_modeling",
+        "example_gen": {"input": {split: str(folder / "text.txt") for split in ("train", "valid", "test")}},
+        "transform": {"max_tokens": 12},
+        "trainer": {
+            "family": {"name": "gru", "width": 16, "embedding": 16, "dropout": 0.0},
+            "epochs": 8,
+            "batch_tokens": 96,
+            "optimizer": {"learning_rate": 0.02},
+            "head": {"generation": {"max_tokens": 6}},
+        },
+        "evaluator": {"at_most": {"perplexity": 3.0}, "resamples": 20},
+    }
+    job = Run(check_config(config), epath.Path(folder / "runs"), Runtime())
+    job.to("evaluator")
+    return folder / "runs" / "counting", job.record()
+
+
+def generate(model, *arguments: str) -> str:
+    done = CliRunner().invoke(app, ["generate", str(model), *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_it_is_measured_beside_unigrams(model):
+    found = model[1]["evaluation"]
+    assert found["blessed"] and found["metrics"]["bits_per_byte"]["value"] < found["baseline"]["bits_per_byte"]
+
+
+def test_it_goes_on_as_the_config_says_and_as_options_say(model):
+    from components.saved_model import find_model
+
+    root = find_model(model[0])[0]
+    assert generate(root, "one two") == "three four five\n"
+    assert generate(root, "one two", "six", "--max-tokens", "1") == "three\nseven\n"
+    assert generate(root, "one", "--stop", "four") == "two three\n"
+    assert generate(root, "one two", "--stream") == "three four five\n"
+    (row,) = map(json.loads, generate(root, "one", "--method", "beam", "--n-best", "2", "--json").splitlines())
+    assert row["prompt"] == "one" and row["answers"][0]["text"] == "two three four five" and len(row["answers"]) == 2
+
+
+def test_what_does_not_fit_is_said(model):
+    with pytest.raises(ConfigError, match="beams: method 'greedy' does not read it"):
+        generate(model[0], "one", "--beams", "3")
+    with pytest.raises(ConfigError, match="beam search and several draws have no first token"):
+        generate(model[0], "one", "--method", "beam", "--stream")
