@@ -287,12 +287,11 @@ def decoding(folder: Path) -> dict[str, Any]:
 
 RNN = {"name": "lstm", "layers": 2, "width": 200, "embedding": 200, "bidirectional": False, "dropout": 0.3}
 GPT2 = {"name": "gpt2", "layers": 3, "width": 192, "heads": 4, "dropout": 0.2}
-FAST = {"learning_rate": 4e-3, "schedule": "linear", "warmup": 0.02}
+# Zaremba et al. 2014 sum over 20 places where the loss here is their mean: their rate of 1 and norm of 5 are these.
+FAST = {"name": "sgd", "momentum": 0.0, "learning_rate": 20.0, "clip_norm": 0.25, "schedule": "linear"}
 SLOW = {"learning_rate": 2e-3, "schedule": "linear", "warmup": 0.1}
 ROWS: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "ptb-lstm": lambda folder: ptb(
-        folder, "lstm", {**RNN, "tied_embeddings": True}, {"epochs": 14, "batch_tokens": 1300, "optimizer": FAST}, 130
-    ),
+    "ptb-lstm": lambda folder: ptb(folder, "lstm", RNN, {"epochs": 12, "batch_tokens": 1040, "optimizer": FAST}, 130),
     "ptb-gpt2": lambda folder: ptb(folder, "gpt2", GPT2, {"epochs": 12, "batch_tokens": 2080, "optimizer": SLOW}, 150),
     "tatoeba-lstm": lambda folder: translate(folder, "lstm"),
     "tatoeba-transformer": lambda folder: translate(folder, "transformer"),

@@ -1,6 +1,7 @@
 """Text in, text out, in the graph: what a decoder writes after a text, or for a source, its tokenizer around it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import tensorflow as tf
@@ -40,7 +41,8 @@ def generation(served, task) -> Callable:
 
 def stops_of(tokenizer, stop) -> list[list[int]]:
     """Ids of the texts that end what is written."""
-    ids, splits = tokenizer.encode(list(stop))
+    # A copy makes its resources anew: training sets seeds, and TensorFlow then forgets those of SentencePiece's op.
+    ids, splits = copy(tokenizer).encode(list(stop))
     return [ids[a:b].tolist() for a, b in zip(splits, splits[1:], strict=False)]
 
 

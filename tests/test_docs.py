@@ -32,7 +32,12 @@ def test_toml_in_the_readme_is_right(name):
 
 
 @pytest.mark.parametrize(
-    "name", [*READMES, "CONTRIBUTING.md", "docs/dataflow.md", "docs/retraining.md", "docs/search.md", "docs/serving.md"]
+    "name",
+    [
+        *READMES,
+        "CONTRIBUTING.md",
+        *(f"docs/{page}.md" for page in ("dataflow", "generation", "retraining", "search", "serving")),
+    ],
 )
 def test_links_and_named_files_exist(name):
     path = ROOT / name
