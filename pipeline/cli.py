@@ -13,14 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import ConfigError, PolisemiaError
+from pipeline.generate import generate
 from pipeline.quiet import hush_tensorflow
 from pipeline.search import app as search
 
 FAILED, WRONG, NOT_GOOD_ENOUGH = 1, 2, 3
-GENERATION = (  # options of `generate` that are models.generation's
-    *("method", "max_tokens", "min_tokens", "beams", "n_best", "length_penalty", "early_stopping", "temperature"),
-    *("top_k", "top_p", "alpha", "repetition_penalty", "no_repeat_ngram", "seed"),
-)
 
 app = typer.Typer(
     name="polisemia",
@@ -166,35 +163,6 @@ def predict(
     print(json.dumps({"output": output, "rows": answered, "rejected": rejected}, ensure_ascii=False))
 
 
-@app.command()
-def generate(
-    model: Annotated[str, typer.Argument(help="a run (runs/NAME), served model or SavedModel", metavar="MODEL")],
-    prompt: Annotated[list[str], typer.Argument(help="texts to go on with, or sources to answer", metavar="PROMPT...")],
-    method: Annotated[str | None, typer.Option(help="greedy, beam, sample or contrastive")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="new tokens at most")] = None,
-    min_tokens: Annotated[int | None, typer.Option(help="new tokens before the text may end")] = None,
-    beams: Annotated[int | None, typer.Option(help="hypotheses of beam search")] = None,
-    n_best: Annotated[int | None, typer.Option(help="answers for each prompt")] = None,
-    length_penalty: Annotated[float | None, typer.Option(help="of beam search")] = None,
-    early_stopping: Annotated[bool | None, typer.Option(help="of beam search")] = None,
-    temperature: Annotated[float | None, typer.Option(help="of the draws")] = None,
-    top_k: Annotated[int | None, typer.Option(help="only the k likeliest tokens")] = None,
-    top_p: Annotated[float | None, typer.Option(help="only the likeliest tokens that reach this probability")] = None,
-    alpha: Annotated[float | None, typer.Option(help="of contrastive search")] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="of tokens that the text has")] = None,
-    no_repeat_ngram: Annotated[int | None, typer.Option(help="no n-gram of this length comes twice")] = None,
-    seed: Annotated[int | None, typer.Option(help="of the draws")] = None,
-    stop: Annotated[list[str], typer.Option(help="text that ends the answer; may be repeated")] = [],
-    stream: Annotated[bool, typer.Option("--stream", help="print the text as it is written")] = False,
-    as_json: Json = False,
-) -> None:
-    """Write text with an exported model: what its config says, unless an option says otherwise."""
-    from pipeline.generate import generate_command
-
-    options = {k: v for k, v in locals().items() if k in GENERATION}
-    generate_command(model, prompt, options, stop, stream, as_json)
-
-
 def _pair(text: str) -> tuple[str, str]:
     name, sign, column = text.partition("=")
     if not sign:
@@ -293,6 +261,9 @@ def rollback(
         if as_json
         else f"served: {served['path']}, version {served['copy_of']}'s model again"
     )
+
+
+app.command()(generate)
 
 
 def main(args: list[str] | None = None) -> None:

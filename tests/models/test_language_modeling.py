@@ -52,7 +52,7 @@ def test_an_exported_model_has_places_for_what_it_writes():
 
 def test_blocks_count_by_the_tokens_they_tell():
     class Store:
-        lengths = np.array([6, 6, 2])
+        lengths, weights = np.array([6, 6, 2]), np.ones(3, np.float32)
 
     assert LanguageModeling().weights(Store()).tolist() == [5, 5, 1]
 
