@@ -96,7 +96,9 @@ def test_metrics_are_the_libraries_own():
     assert found["exact_match"] == 0.5 and found["f1"] == pytest.approx((2 * 4 / (4 + 5) + 1) / 2)
 
 
-@pytest.mark.parametrize("written", [["nothing", "at all"], ["", ""], ["The cat", "A niño"], WANTED])
+@pytest.mark.parametrize(
+    "written", [["nothing", "at all"], ["", ""], ["The cat", "A niño"], ["The dog ran away from me.", "x"], WANTED]
+)
 def test_bleu_of_few_matches_is_sacrebleus(written):
     found = judged(written).measure(5, 0)
     assert found["bleu"]["value"] == pytest.approx(sacrebleu.corpus_bleu(written, [WANTED]).score)
