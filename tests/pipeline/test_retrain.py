@@ -108,11 +108,13 @@ def test_mistakes_are_named(folder, capsys, line, message):
 
 def test_older_spans_may_weigh_less(folder):
     from components.artifacts import Tokens
-    from components.trainer import _store
+    from components.rows import rows_of
+    from models.tasks import TASKS
 
     record = latest(folder)
     tokens = [Tokens.load(folder / run["artifact"]) for run in record["stages"]["transform"]][:2]
     rows = [each.properties["splits"]["train"]["texts"] for each in tokens]
-    store = _store(tokens, "train", ["bad", "good"], 0, half_life=0.5)
+    task = TASKS["classification"]()
+    store = rows_of(tokens, "train", ["bad", "good"], 0, 0.5, task, None)
     assert store.weights.tolist() == [0.25] * rows[0] + [1.0] * rows[1]
-    assert set(_store(tokens, "train", ["bad", "good"], 0, half_life=0.0).weights.tolist()) == {1.0}
+    assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, None).weights.tolist()) == {1.0}
