@@ -11,6 +11,7 @@ from pydantic import Field
 from components import splits
 from components.artifacts import Comparison, Examples, Model
 from components.base import Input, Output, Runtime, component
+from components.slices import groups_of
 from data import schema
 from data.errors import ConfigError, did_you_mean
 
@@ -64,7 +65,7 @@ def comparator(
         raise ConfigError(f"comparator.metric: '{metric}' cannot be measured on this test split; wanted one that can")
     parts: dict[str, Difference] = {}
     for name in slices:
-        for value, rows in splits.groups_of(name, new, test):
+        for value, rows in groups_of(name, new, test, examples):
             if len(rows) >= few_rows:
                 found = differences(old, new, [metric], margin=margin, rows=rows, **options)
                 parts |= {f"{name} = {value}": found[metric]} if metric in found else {}

@@ -9,6 +9,7 @@ from pydantic import Field
 from components import saved_model, splits
 from components.artifacts import Evaluation, Examples, Model
 from components.base import Input, Output, Runtime, component
+from components.slices import MADE, groups_of
 from data import schema
 from data.errors import ConfigError, did_you_mean
 
@@ -27,8 +28,9 @@ def evaluator(
     slices: Annotated[
         list[str] | None,
         Field(
-            description="measured apart: length (thirds), span, a column of example_gen.keep, or what the task can "
-            "make; what the task suggests if silent, such as label"
+            description="measured apart: length (thirds), unknown_words (by the share of words that no training text "
+            "has), negation (English and Spanish), span, a column of example_gen.keep, or what the task can make; what "
+            "the task suggests if silent, such as label"
         ),
     ] = None,
     few_rows: Annotated[int, Field(ge=0, description="slices with fewer rows are marked")] = 30,
@@ -63,7 +65,9 @@ def evaluator(
         metrics=metrics,
         baseline=baseline,
         baseline_says=says,
-        slices={name: _sliced(name, judged, test, resamples, seed, few_rows) for name in slices},
+        slices={
+            name: _sliced(groups_of(name, judged, test, examples), judged, resamples, seed, few_rows) for name in slices
+        },
         blessed=blessed,
         reasons=reasons,
         remarks=judged.remarks(),
@@ -95,7 +99,7 @@ def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[
 def check_slices(slices: Iterable[str], columns: Iterable[str]) -> list[str]:
     """One line for each slice that the examples, with these columns, do not have."""
     texts = (schema.KEY, *schema.TEXTS, schema.WEIGHT)
-    known = [name for name in (*columns, splits.LENGTH, splits.SPAN) if name not in texts]
+    known = [name for name in (*columns, *MADE) if name not in texts]
     return [
         f"evaluator.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
         for name in slices
@@ -126,10 +130,10 @@ def _against_thresholds(
     ]
 
 
-def _sliced(name: str, judged: Any, test: Any, resamples: int, seed: int, few_rows: int) -> dict[str, dict]:
+def _sliced(groups: list, judged: Any, resamples: int, seed: int, few_rows: int) -> dict[str, dict]:
     """Metrics and rows of each value of a slice; `few` marks those whose figures say little."""
     measured = {}
-    for value, rows in splits.groups_of(name, judged, test):
+    for value, rows in groups:
         few = {"few": True} if len(rows) < few_rows else {}
         measured[value] = {**judged.measure(resamples, seed, rows), "rows": len(rows), **few}
     return measured

@@ -90,7 +90,7 @@ def test_files_hold_every_row_and_the_worst_first(model, tmp_path):
 def test_slices_are_measured_apart(model, tmp_path):
     shops = {"shop": lambda draw, n: [draw.choice(["a", "b"]) if i else None for i in range(n)]}
     spans = [{"train": rows(9), "test": rows(n, n, **shops)} for n in (200, 100)]
-    slices = ["label", "length", "span", "shop"]
+    slices = ["label", "length", "span", "shop", "unknown_words", "negation"]
     found = evaluate(tmp_path, model, *spans, slices=slices, few_rows=5).properties["slices"]
     assert {name: sum(v["rows"] for v in values.values()) for name, values in found.items()} == dict.fromkeys(
         slices, 300

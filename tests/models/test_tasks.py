@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from components.splits import LENGTH, SPAN
+from components.slices import MADE
 from data.errors import DataError
 from models.evaluation import JUDGES
 from models.tasks import TASKS
@@ -51,4 +51,4 @@ def test_no_column_has_the_name_of_a_slice(name):
     """`span` and `length` are the evaluator's own: a column of examples by that name would not be read."""
     task, judge = TASKS[name], JUDGES[name]
     columns = {task.columns.get(each, each) for each in task.inputs}
-    assert not {LENGTH, SPAN} & {*task.required, *task.optional, *columns, *judge.texts, *judge.truth}
+    assert not {*MADE} & {*task.required, *task.optional, *columns, *judge.texts, *judge.truth}
