@@ -1,4 +1,4 @@
-"""Language models, translation and summaries: what they reach in their time, and how fast text is written.
+"""Language models, translation and summaries: what they reach in their time.
 
     python -m benchmarks.tasks_language FOLDER ROW...    each row is resumable: its stages and checkpoints are in FOLDER
     python -m benchmarks.tasks_language FOLDER           the table of what the rows gave
@@ -10,13 +10,11 @@ Shakespeare 20.
 
 import csv
 import json
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, load_json, print_table, run, value
+from benchmarks.common import CORPORA, artifact, folder_and_rows, load_json, print_table, run, value
 
 PTB = CORPORA / "ptb_mikolov"
 PTB_WORDS = {
@@ -37,7 +35,7 @@ SENTENCES = {
     },
     "transformer": {
         "family": {"name": "transformer", "layers": 3, "width": 256, "heads": 4, "dropout": 0.1},
-        "epochs": 8,
+        "epochs": 14,
         "batch_tokens": 4096,
         "optimizer": {"learning_rate": 1e-3, "schedule": "linear", "warmup": 0.1},
         "precision": "mixed_bfloat16",
@@ -224,67 +222,6 @@ def shakespeare(folder: Path) -> dict[str, Any]:
     }
 
 
-def decoding(folder: Path) -> dict[str, Any]:
-    """64 new tokens after 16 by a gpt2 of 6x512 in one compiled call: with the cache, recomputing, and KerasHub's own
-    `generate` with the same backbone; greedy, 8 rows, median of 5."""
-    import keras_hub
-    import tensorflow as tf
-
-    from models.decoding import Prompt, generate
-    from models.families.base import Vocabulary
-    from models.families.gpt2 import Gpt2
-    from models.generation import Generation
-
-    size, read, new, rows = 8000, 16, 64, 8
-    vocabulary = Vocabulary(size, pad=0)
-    decoder = Gpt2(layers=6, width=512, heads=8).build_decoder(vocabulary, read + new, memory=False)
-    ids = tf.random.stateless_uniform([rows, read], [0, 1], 5, size, tf.int32)
-    length = tf.fill([rows], read)
-    cached = tf.function(
-        lambda ids: generate(decoder, Prompt(ids, length), Generation(max_tokens=new), vocabulary).ids[:, 0]
-    )
-
-    def recompute(ids):
-        ids = tf.pad(ids, [[0, 0], [0, new]])
-
-        def step(n, ids):
-            encoded = decoder({"ids": ids[:, :n], "mask": tf.ones_like(ids[:, :n], tf.bool)})
-            logits = decoder.logits(encoded.sequence[:, -1])
-            logits = tf.where(tf.range(size) == 0, -1e9, logits)
-            token = tf.argmax(logits, axis=1, output_type=tf.int32)
-            return n + 1, tf.where(tf.range(read + new)[None] == n, token[:, None], ids)
-
-        return tf.while_loop(lambda n, _: n < read + new, step, (read, ids))[1][:, read:]
-
-    whole = tf.function(recompute)
-    model = keras_hub.models.GPT2CausalLM(backbone=decoder.parts["backbone"], preprocessor=None)
-    model.compile(sampler="greedy")
-    padded = {"token_ids": tf.pad(ids, [[0, 0], [0, new]]), "padding_mask": tf.sequence_mask(length, read + new)}
-
-    def theirs(_):
-        return model.generate(padded, stop_token_ids=None)["token_ids"][:, read:]
-
-    sides = {"cached": cached, "recomputing": whole, "keras_hub": theirs}
-    made = {name: side(ids) for name, side in sides.items()}
-    same = [
-        bool(tf.reduce_all(tf.cast(made[name], tf.int32) == made["cached"])) for name in ("recomputing", "keras_hub")
-    ]
-    times: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(5):
-        for name, side in sides.items():
-            start = time.perf_counter()
-            side(ids)
-            times[name].append(time.perf_counter() - start)
-    middle = {name: sorted(each)[2] for name, each in times.items()}
-    faster, against = middle["recomputing"] / middle["cached"], middle["keras_hub"] / middle["cached"]
-    return {
-        "result": f"{faster:.1f}x recomputing, {against:.2f}x KerasHub",
-        "beside": "; ".join(f"{name} {1000 * each:.0f} ms" for name, each in middle.items()) + f"; same ids {same}",
-        "seconds": "",
-        "wanted": ">= 3x, >= 0.9x",
-    }
-
-
 RNN = {"name": "lstm", "layers": 2, "width": 200, "embedding": 200, "bidirectional": False, "dropout": 0.3}
 GPT2 = {"name": "gpt2", "layers": 3, "width": 192, "heads": 4, "dropout": 0.2}
 # Zaremba et al. 2014 sum over 20 places where the loss here is their mean: their rate of 1 and norm of 5 are these.
@@ -298,19 +235,13 @@ ROWS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bbc-transformer": lambda folder: summaries(folder, {"name": "transformer", "layers": 2, "width": 128, "heads": 4}),
     "bbc-t5": lambda folder: summaries(folder, {"name": "t5", "layers": 2, "width": 128, "heads": 4}),
     "shakespeare": shakespeare,
-    "decoding": decoding,
 }
 
 
 def main() -> None:
-    wrong = [name for name in sys.argv[2:] if name not in ROWS]
-    if len(sys.argv) < 2 or wrong:
-        raise SystemExit(
-            f"{__doc__}\nrows: {', '.join(ROWS)}" + (f"\nno such row: {', '.join(wrong)}" if wrong else "")
-        )
-    folder = Path(sys.argv[1]).absolute()
-    (folder / "rows").mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[2:]:
+    folder, names = folder_and_rows(ROWS, __doc__ or "")
+    folder = folder.absolute()
+    for name in names:
         (folder / "rows" / f"{name}.json").write_text(json.dumps(ROWS[name](folder)))
     table = [("row", "result", "beside", "training seconds", "wanted")]
     for name in ROWS:
