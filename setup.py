@@ -35,6 +35,7 @@ setup(
         "tokenizers<1",
         "sentencepiece",
         "scikit-learn",
+        "scipy",
         "matplotlib",
         "tensorboard",  # shows the trainer's events; Keras' own callback writes with it
         "safetensors",  # Hugging Face folders as presets
@@ -65,6 +66,7 @@ setup(
             "cryptography",
             "apache-beam[gcp]>=2.77,<2.78",
             "tensorflow-datasets",
+            "faiss-cpu",
         ],
     },
     entry_points={"console_scripts": ["polisemia=pipeline.cli:main"]},
