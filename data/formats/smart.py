@@ -10,7 +10,8 @@ from data.formats.lines import LineFormat
 from data.formats.rows import check_columns, from_values, rejected
 
 NUMBER = re.compile(r"\.I\s+(\S+)\s*$")
-FIELD = re.compile(r"\.([A-Z])\s*$")
+OPENS, OPENS_IN_BYTES = re.compile(r"\.I(?:\s|$)"), re.compile(rb"\n\.I\s")
+FIELD = re.compile(r"\.([A-HJ-Z])\s*$")
 NAMES = {"T": "title", "A": "author", "B": "source", "W": "text", "X": "references", "K": "keywords", "N": "entered"}
 
 
@@ -30,13 +31,13 @@ class Smart(LineFormat):
         return Block(path, 0, files.size(path), columns=("id", *(NAMES.get(letter, letter) for letter in letters)))
 
     def boundary(self, buffer: bytes) -> int:
-        return buffer.rfind(b"\n.I") + 1
+        return max((found.start() + 1 for found in OPENS_IN_BYTES.finditer(buffer)), default=0)
 
     def parse(
         self, block: Block, first: int, lines: list[str], columns: tuple[str, ...], final: bool
     ) -> tuple[Batch, int]:
         check_columns(block.path, columns, block.columns)
-        opens = [place for place, line in enumerate(lines) if re.match(r"\.I\b", line)]
+        opens = [place for place, line in enumerate(lines) if OPENS.match(line)]
         used = len(lines) if final else (opens[-1] if opens else 0)
         starts = sorted({0, *(place for place in opens if place < used)}) if used else []
         rows, numbers, rejects, raws = [], [], [], []
