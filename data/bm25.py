@@ -4,13 +4,15 @@ Robertson, Walker, Jones et al. 1994 (Okapi at TREC-3), on the weights of Robert
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sparse
 
-WORD = re.compile(r"\w+")
+MARKS = "".join(filter(lambda letter: unicodedata.category(letter)[0] == "M", map(chr, range(0x20000))))
+WORD = re.compile(rf"[\w{MARKS}]+")  # to `re` a vowel sign of Devanagari, or a combining accent, is no letter
 
 
 class Bm25:
@@ -61,5 +63,5 @@ class Bm25:
 
 
 def words_of(text: str) -> list[str]:
-    """Runs of letters, digits and _, in small letters."""
-    return WORD.findall(text.lower())
+    """Runs of letters with their marks, digits and _, in small letters, composed (NFC)."""
+    return WORD.findall(unicodedata.normalize("NFC", text.lower()))

@@ -27,6 +27,6 @@ def weighted_sum(scores: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """Scores <float64>[N] of several <float>[N], each brought to [0, 1] by its own lowest and highest, weighted."""
     total = np.zeros(len(scores[0]))
     for each, weight in zip(scores, weights, strict=True):
-        low, high = float(each.min(initial=0.0)), float(each.max(initial=0.0))
+        low, high = float(each.min()), float(each.max())
         total += weight * (each - low) / max(high - low, 1e-12)
     return total
