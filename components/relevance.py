@@ -3,7 +3,6 @@
 ir-measures computes them (MacAvaney et al. 2022), with trec_eval's own code behind.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,6 +11,11 @@ from data.errors import ConfigError, DataError
 
 Kind = Literal["auto", "beir", "trec", "smart"]
 KINDS: tuple[Kind, ...] = ("auto", "beir", "trec", "smart")
+LINES = {
+    "beir": "query, document and grade, with tabs between",
+    "trec": "query, 0, document and grade",
+    "smart": "query, document and, if any, grade",
+}
 DEPTH = 1000  # hits of a query that are judged
 MEASURES = {"ndcg_at_10": "nDCG@10", "map": "AP", "mrr": "RR", "recall_at_100": "R@100"}  # as ir-measures calls them
 Qrels = dict[str, dict[str, int]]
@@ -28,17 +32,20 @@ def read_qrels(path: str, kind: Kind = "auto", binary: bool = False) -> Qrels:
     """
     from etils import epath
 
-    if not epath.Path(path).exists():
+    if not epath.Path(path).is_file():
         raise ConfigError(f"--qrels {path}: no such file")
-    lines = [line for line in epath.Path(path).read_text().splitlines() if line.strip()]
-    kind = _kind(lines[0].split() if lines else []) if kind == "auto" else kind
+    try:
+        text = epath.Path(path).read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"--qrels {path}: got bytes that are no UTF-8 ({error}); wanted a text file") from None
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    kind = _kind(lines[0][1].split() if lines else []) if kind == "auto" else kind
     qrels: Qrels = {}
-    rows = list(csv.reader(lines, delimiter="\t"))[1:] if kind == "beir" else [line.split() for line in lines]
-    for number, row in enumerate(rows, 1 + (kind == "beir")):
+    for number, line in lines[kind == "beir" :]:
         try:
-            query, document, grade = _line(row, kind)
+            query, document, grade = _line(line.rstrip("\r").split("\t" if kind == "beir" else None), kind)
         except (ValueError, IndexError):
-            raise DataError(f"{path}:{number}: got {' '.join(row)!r}; wanted a line of {kind} judgements") from None
+            raise DataError(f"{path}:{number}: got {line!r}; wanted {LINES[kind]}") from None
         if grade > 0:
             qrels.setdefault(query, {})[document] = 1 if binary else grade
     if not qrels:
@@ -79,7 +86,10 @@ def evaluate(
     values: dict[str, Any] = {}
     for how in hows:
         hits = searcher.search(texts, how, DEPTH, weight)
-        run = {query: {hit.id: hit.score for hit in each} for query, each in zip(judged, hits, strict=True)}
+        # Places, as trec_eval would order equal scores, of which fused rankings are full, by the documents' names.
+        run = {
+            query: {hit.id: -float(n) for n, hit in enumerate(each)} for query, each in zip(judged, hits, strict=True)
+        }
         values[how] = by_query(run, {query: qrels[query] for query in judged})
     if "bm25" in values:
         over = {f"{how} over bm25": found - values["bm25"] for how, found in values.items() if how != "bm25"}

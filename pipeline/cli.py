@@ -142,6 +142,7 @@ def predict(
     from components.bulk_inferrer import predict_file, predict_texts
     from components.saved_model import find_model
     from components.trusted import check_trusted
+    from pipeline.config import field_column
     from pipeline.report import Screen
 
     if bool(text) == bool(input) or bool(input) != bool(output):
@@ -154,20 +155,13 @@ def predict(
             row = {name: column[i] for name, column in columns.items()}
             print(json.dumps({**row, "prediction": prediction}, ensure_ascii=False))
         return
-    fields = dict(_pair(each) for each in field)
+    fields = dict(map(field_column, field))
     with Screen() as screen:
         screen.on_stage("predict", "")
         answered, rejected = predict_file(
             directory, properties, input, output, format, fields, flat, signature, screen.progress
         )
     print(json.dumps({"output": output, "rows": answered, "rejected": rejected}, ensure_ascii=False))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, sign, column = text.partition("=")
-    if not sign:
-        raise ConfigError(f"--field {text}: wanted FIELD=COLUMN, such as text=opinion")
-    return name, column
 
 
 @app.command()

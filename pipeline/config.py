@@ -110,6 +110,14 @@ def set_value(raw: dict[str, Any], override: str) -> None:
     table[keys[-1]] = value
 
 
+def field_column(text: str) -> tuple[str, str]:
+    """The two sides of `--field FIELD=COLUMN`."""
+    name, sign, column = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--field {text}: wanted FIELD=COLUMN, such as text=opinion")
+    return name, column
+
+
 def _check_top(raw: dict[str, Any]) -> list[str]:
     problems = []
     name, task = raw.get("name"), raw.get("task")

@@ -4,11 +4,12 @@
 """
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
 
-from data.errors import ConfigError
+from data.errors import ConfigError, DataError
 
 app = typer.Typer(no_args_is_help=True, help="Search a corpus by vectors, by words or by both.")
 
@@ -40,18 +41,20 @@ def index(
     from components.saved_model import find_model
     from components.search_index import build_index
     from components.trusted import check_trusted
-    from pipeline.config import set_value
+    from pipeline.config import field_column, set_value
     from pipeline.report import Screen
 
     if backend not in ("exact", "faiss"):
         raise ConfigError(f"--backend {backend}: wanted exact or faiss")
     given: dict[str, Any] = {}
     for each in beam:
+        if "=" not in each:
+            raise ConfigError(f"--beam {each}: wanted K=V, such as runner=FlinkRunner")
         set_value(given, f"beam.{each}")
+    options: dict[str, Any] = {"format": format, "fields": dict(map(field_column, field)), "backend": backend}
     check_trusted(find_model(model)[0])
     with Screen() as screen:
         screen.on_stage("search_index", "")
-        options: dict[str, Any] = {"format": format, "fields": _pairs("--field", field), "backend": backend}
         runtime = Runtime(beam=given.get("beam", {}), progress=screen.progress)
         record = build_index(model, input, output, runtime, top=top, k1=k1, b=b, **options)
     print(json.dumps({"output": output, **record}, ensure_ascii=False))
@@ -69,14 +72,15 @@ def query(
     top: Annotated[int, typer.Option(min=1, help="most hits of a query")] = 10,
 ) -> None:
     """The best documents of INDEX for each query, one JSON object a line."""
-    from components.search import Searcher, rows_of
+    from components.search import rows_of
+    from pipeline.config import field_column
 
     if bool(text) == bool(input):
         raise ConfigError("search query: give TEXT (once or more), or --input FILE")
     how = _how(by)
-    searcher = _searcher(Searcher, index)
+    searcher = _searcher(index)
     rows: list[tuple[str | None, str]] = [(None, each) for each in text or ()]
-    rows += rows_of(input, format, _pairs("--field", field), "--input") if input else []
+    rows += rows_of(input, format, dict(map(field_column, field)), "--input") if input else []
     for (name, asked), hits in zip(rows, searcher.search([t for _, t in rows], how, top, weight), strict=True):
         head = {"query": asked} if name is None else {"id": name, "query": asked}
         found = [{**hit._asdict(), "score": round(hit.score, 6)} for hit in hits]
@@ -99,15 +103,19 @@ def evaluate(
 ) -> None:
     """nDCG@10, MAP, MRR and recall@100 of INDEX's rankings, with 95 % intervals over queries; BM25 is the baseline."""
     from components import relevance
-    from components.search import HOW, Searcher, rows_of
+    from components.search import HOW, rows_of
+    from pipeline.config import field_column
 
     if qrels_format not in relevance.KINDS:
         raise ConfigError(f"--qrels-format {qrels_format}: wanted one of {', '.join(relevance.KINDS)}")
     hows = [_how(each) for each in by] if by else list(HOW)
     judged = relevance.read_qrels(qrels, qrels_format, binary)
-    rows = rows_of(queries, format, _pairs("--field", field), "--queries")
+    rows = rows_of(queries, format, dict(map(field_column, field)), "--queries")
     asked = {str(place) if numbered else name: text for place, (name, text) in enumerate(rows, 1)}
-    found = relevance.evaluate(_searcher(Searcher, index), asked, judged, hows, weight)
+    if len(asked) < len(rows):
+        twice = [name for name, count in Counter(name for name, _ in rows).most_common(5) if count > 1]
+        raise DataError(f"--queries {queries}: got ids more than once ({', '.join(twice)}); wanted one for each query")
+    found = relevance.evaluate(_searcher(index), asked, judged, hows, weight)
     if as_json:
         print(json.dumps({"queries": len(judged), "metrics": found}))
         return
@@ -116,15 +124,16 @@ def evaluate(
             print(f"{how:<17} {name:<14} {value['value']:.4f}   95 % [{value['low']:.4f}, {value['high']:.4f}]")
 
 
-def _searcher(kind: Any, index: str) -> Any:
+def _searcher(index: str) -> Any:
     """An index, loaded once it is known to hold no op that reaches further than it should."""
     from etils import epath
 
+    from components.search import Searcher
     from components.trusted import check_trusted
 
     if (model := epath.Path(index) / "saved_model").exists():
         check_trusted(model)
-    return kind(index)
+    return Searcher(index)
 
 
 def _how(by: str) -> Any:
@@ -133,10 +142,3 @@ def _how(by: str) -> Any:
     if by not in HOW:
         raise ConfigError(f"--by {by}: wanted one of {', '.join(HOW)}")
     return by
-
-
-def _pairs(option: str, given: list[str]) -> dict[str, str]:
-    pairs = {name: value for name, _, value in (each.partition("=") for each in given)}
-    if wrong := [each for each in given if "=" not in each]:
-        raise ConfigError(f"{option} {wrong[0]}: wanted NAME=VALUE")
-    return pairs

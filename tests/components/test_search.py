@@ -150,8 +150,14 @@ def test_judgements_are_read_in_each_of_their_forms(tmp_path):
     assert read("1 0 a 1\n1 0 b 0\n2 0 a 3\n") == {"1": {"a": 1}, "2": {"a": 3}}
     assert read("1 184 2 \n2 12 -1\n2 13 3\n", binary=True) == {"1": {"184": 1}, "2": {"13": 1}}  # Cranfield
     assert read("     1     28\t0\t0.000000\n") == {"1": {"28": 1}}  # CISI
-    with pytest.raises(DataError, match="q:2: got 'x y'"):
-        read("1 0 a 1\nx y\n")
+    assert read('\ufeffquery-id\tcorpus-id\tscore\r\n1\t"a\u2028b\t1\r\n') == {"1": {'"a\u2028b': 1}}
+    with pytest.raises(DataError, match="q:3: got 'x y'; wanted query, 0, document and grade"):
+        read("1 0 a 1\n\nx y\n")
+    (tmp_path / "bytes").write_bytes(b"1 0 \xff 1\n")
+    with pytest.raises(DataError, match="no UTF-8"):
+        read_qrels(str(tmp_path / "bytes"))
+    with pytest.raises(ConfigError, match="no such file"):
+        read_qrels(str(tmp_path))
 
 
 def test_metrics_are_those_worked_out_by_hand():
@@ -177,6 +183,27 @@ def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher):
         evaluate(searcher, queries, {"3": {"d0": 1}}, ["bm25"])
     with pytest.raises(DataError, match=r"names no document of the index \(7\)"):
         evaluate(searcher, queries, {"1": {"7": 1}}, ["bm25"])
+
+
+def test_equal_scores_are_measured_in_the_order_in_which_they_are_answered(folder, tmp_path):
+    source = write(tmp_path / "d.jsonl", [{"id": name, "text": "fun plot"} for name in ("a", "c", "b")])
+    build_index(str(folder / "model"), source, str(tmp_path / "i"), Runtime())
+    searcher = Searcher(str(tmp_path / "i"))
+    assert [hit.id for hit in searcher.search(["plot"], "bm25", 3)[0]] == ["a", "c", "b"]
+    assert evaluate(searcher, {"1": "plot"}, {"1": {"a": 1}}, ["bm25"], resamples=5)["bm25"]["mrr"]["value"] == 1.0
+
+
+def test_the_command_line_tells_of_ids_twice_and_of_options_that_are_none(folder, tmp_path, capsys):
+    queries, qrels = write(tmp_path / "q.jsonl", [{"id": "1", "text": "a"}] * 2), tmp_path / "qrels"
+    qrels.write_text("1 d0\n")
+    with pytest.raises(SystemExit, match="1"):
+        main(["search", "eval", str(folder / "index"), "--queries", queries, "--qrels", str(qrels)])
+    assert "q.jsonl: got ids more than once (1); wanted one for each query" in capsys.readouterr().err
+    common = ["search", "index", "m", "--input", "x", "--output", "y"]
+    for options, told in ((["--beam", "runner"], "--beam runner: wanted K=V"), (["--field", "a"], "--field a: wanted")):
+        with pytest.raises(SystemExit, match="2"):
+            main([*common, *options])
+        assert told in capsys.readouterr().err
 
 
 def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
