@@ -17,6 +17,7 @@ from data.errors import ConfigError, StageError
 
 GRAPH = "saved_model.pb"
 PROPERTIES = "assets.extra/polisemia.json"
+FINGERPRINT = "fingerprint.pb"  # another each time that a SavedModel is written
 SIGNATURE = "serving_default"
 EXAMPLES = ("inputs",)  # of a signature that TF Serving's Classify and Regress ask
 BATCH_TOKENS = 8192
@@ -130,8 +131,10 @@ class ExportedModel:
         batch_tokens: int = BATCH_TOKENS,
         progress: Callable[[int, int], None] = lambda done, total: None,
         signature: str = SIGNATURE,
+        only: Collection[str] = (),
     ) -> dict[str, Any]:
-        """Every output of the signature, as arrays <float32 or object (str)>[N, ...] in the order of the rows.
+        """The outputs `only` of the signature, all if empty, as arrays <float32 or object (str)>[N, ...] in the order
+        of the rows.
 
         Rows of like length share a batch, so that little of it is padding; batches hold about `batch_tokens` tokens.
         """
@@ -148,19 +151,21 @@ class ExportedModel:
         for start, end in _batches(sizes[order], len(columns) * max_tokens, batch_tokens):
             rows = {name: tf.constant(column[order[start:end]], tf.string) for name, column in columns.items()}
             for name, value in call(**rows).items():
-                parts.setdefault(name, []).append(value.numpy())
+                if not only or name in only:
+                    parts.setdefault(name, []).append(value.numpy())
             progress(end, len(order))
         return {name: _in_order(joined(values), order) for name, values in parts.items()}
 
 
 def load_exported(saved_model: epath.PathLike) -> ExportedModel:
-    """The loaded model, once a process: workers that are threads share it."""
+    """The loaded model, once a process while it is not written anew: workers that are threads share it."""
+    fingerprint = epath.Path(saved_model) / FINGERPRINT
     with _loading:
-        return _load_once(str(saved_model))
+        return _load_once(str(saved_model), fingerprint.read_bytes() if fingerprint.exists() else b"")
 
 
 @lru_cache(maxsize=2)
-def _load_once(saved_model: str) -> ExportedModel:
+def _load_once(saved_model: str, fingerprint: bytes) -> ExportedModel:
     return ExportedModel(saved_model)
 
 

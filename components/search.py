@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from components import saved_model
 from components.search_export import VECTOR, VectorSource
-from components.search_index import FAISS, INDEX, VECTORS, read_ids_and_texts
-from data.errors import ConfigError
+from components.search_index import FAISS, INDEX, SAVED_MODEL, VECTORS, plan_rows, read_ids_and_texts, texts_of
+from data.errors import ConfigError, DataError
 
 How = Literal["vectors", "bm25", "rrf", "sum"]
 HOW: tuple[How, ...] = ("vectors", "bm25", "rrf", "sum")
@@ -40,11 +40,12 @@ class Searcher:
         with (path / VECTORS).open("rb") as file:
             self.vectors = np.load(file)
         self.words = Bm25.load(path)
-        self.graph = _read_graph(path) if self.record["backend"] == "faiss" else None
-        self.model = saved_model.load_exported(path / "saved_model")
+        self.graph: Any = _read_graph(path) if self.record["backend"] == "faiss" else None
+        self.model = saved_model.load_exported(path / SAVED_MODEL)
 
     def search(self, queries: Sequence[str], how: How, top: int, weight: float = 0.5) -> list[list[Hit]]:
-        """The best documents of each query, at most `top`, highest score first. By words, only those that share one.
+        """The best documents of each query, at most `top`, highest score first. By words, only those that share one; by
+        vectors none where the query holds nothing that the model knows.
 
         how: vectors: the cosine; bm25; rrf: both, by reciprocal rank fusion; sum: weight * the vectors' scores + (1 -
         weight) * BM25's, each brought to [0, 1] a query.
@@ -63,7 +64,7 @@ class Searcher:
         return found
 
     def _encode(self, queries: Sequence[str]) -> Any:
-        return VectorSource(VECTOR, VECTOR).of(self.model, queries, self.record["max_tokens"])
+        return VectorSource(VECTOR, "text", VECTOR).of(self.model, queries, self.record["max_tokens"])
 
     def _scores(self, query: str, vector: Any, how: How, top: int, weight: float) -> Any:
         """<float>[documents], -inf for those that are no hits."""
@@ -76,24 +77,27 @@ class Searcher:
         shared = self.words.scores(query)
         if how == "bm25":
             return np.where(shared > 0, shared, -np.inf)
-        cosines = self._cosines(vector, DEPTH if how == "rrf" else len(self.ids))
         if how == "sum":
-            return weighted_sum([cosines, shared], [weight, 1.0 - weight])
+            found = weighted_sum([self.vectors @ vector, shared], [weight, 1.0 - weight])
+            return found if vector.any() or shared.any() else np.full_like(found, -np.inf)
+        cosines = self._cosines(vector, DEPTH)
         near, worded = best(cosines, DEPTH), best(shared, DEPTH)
         rankings = [near[np.isfinite(cosines[near])], worded[shared[worded] > 0]]
         fused = reciprocal_ranks(rankings, len(self.ids))
         return np.where(fused > 0, fused, -np.inf)
 
     def _cosines(self, vector: Any, depth: int) -> Any:
-        """<float32>[documents]; of faiss only the `depth` nearest that it finds, -inf for the others."""
+        """<float32>[documents]; of faiss only the `depth` nearest that it finds, -inf for the others, and for all where
+        the vector is 0, which is near nothing."""
         import numpy as np
 
-        if self.graph is None or depth >= len(self.ids):
+        if vector.any() and (self.graph is None or depth >= len(self.ids)):
             return self.vectors @ vector
-        self.graph.hnsw.efSearch = max(WIDENING * depth, 64)
-        scores, places = self.graph.search(vector[None], depth)
         cosines = np.full(len(self.ids), -np.inf, np.float32)
-        cosines[places[0][places[0] >= 0]] = scores[0][places[0] >= 0]
+        if vector.any():
+            self.graph.hnsw.efSearch = max(WIDENING * depth, 64)
+            scores, places = self.graph.search(vector[None], depth)
+            cosines[places[0][places[0] >= 0]] = scores[0][places[0] >= 0]
         return cosines
 
 
@@ -111,9 +115,6 @@ def _read_graph(path: Any) -> Any:
 
 def rows_of(input: str, format: str, fields: dict[str, str], where: str) -> list[tuple[str, str]]:
     """(id, text) of each query of a file. Raises ConfigError and DataError."""
-    from components.search_index import plan_rows, texts_of
-    from data.errors import DataError
-
     read = plan_rows(input, format, fields, where)
     rows = []
     for block in read.reader.plan(*read.paths):

@@ -21,23 +21,25 @@ class VectorSource(NamedTuple):
     """What of a model gives a text's vector: `vector` of a bi-encoder, else `pooled` of `embed` at length 1."""
 
     signature: str
+    input: str
     output: str
 
     def of(self, exported: saved_model.ExportedModel, texts: Sequence[str], max_tokens: int) -> Any:
         """Vectors <float32>[texts, width] of length 1; zeros for a text without anything known."""
         import numpy as np
 
-        rows = {"text": [text.encode("utf-8", "surrogateescape") for text in texts]}
-        found = exported.answer(rows, max_tokens, signature=self.signature)[self.output]
+        rows = {self.input: [text.encode("utf-8", "surrogateescape") for text in texts]}
+        found = exported.answer(rows, max_tokens, signature=self.signature, only=[self.output])[self.output]
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
 
 def vectors_by(directory: epath.PathLike) -> VectorSource:
     """Raises ConfigError where the model gives no vector of a text."""
-    signatures = saved_model.load_exported(directory).signatures
-    for source in (VectorSource(VECTOR, VECTOR), VectorSource(EMBED, POOLED)):
-        if source.signature in signatures and source.output in signatures[source.signature].structured_outputs:
-            return source
+    exported = saved_model.load_exported(directory)
+    for signature, output in ((VECTOR, VECTOR), (EMBED, POOLED)):
+        if signature in exported.signatures and output in exported.signatures[signature].structured_outputs:
+            (text,) = exported.inputs_of(signature)  # `text`, or what a task without one reads
+            return VectorSource(signature, text, output)
     raise ConfigError(
         f"{directory}: has no signature '{VECTOR}', nor '{POOLED}' in '{EMBED}', so it gives no vectors of texts; "
         "wanted a similarity model with encoder = 'bi', or another whose family pools"
@@ -72,7 +74,7 @@ def export_search(
     k = min(top, len(ids))
 
     def vector(text):
-        return {VECTOR: tf.math.l2_normalize(ask(text=text)[source.output], axis=-1)}
+        return {VECTOR: tf.math.l2_normalize(ask(**{source.input: text})[source.output], axis=-1)}
 
     def search(query):
         cosines = tf.matmul(vector(query)[VECTOR], module.vectors, transpose_b=True)

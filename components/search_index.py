@@ -1,7 +1,8 @@
 """A corpus made searchable: its vectors, encoded in Beam by an exported model, its words for BM25, and a SavedModel.
 
 An index is a folder: `documents.parquet` (id, text), `vectors.npy` <float32>[documents, width] of length 1, `bm25.npz`
-and `bm25.txt`, `saved_model/` that answers queries by vectors anywhere, `rejects/`, and `index.json`, written last.
+and `bm25.txt`, `saved_model/` that answers queries by vectors anywhere, `rejects/`, and `index.json`, written last. It
+is made in a folder inside, and an earlier index is there until the new one is whole.
 """
 
 import json
@@ -21,7 +22,9 @@ from components.sources import find_files
 from data.errors import ConfigError, DataError, did_you_mean
 
 INDEX, DOCUMENTS, VECTORS, FAISS = "index.json", "documents.parquet", "vectors.npy", "vectors.faiss"
-SCRATCH = "scratch"  # while an index is made: what a killed run leaves is known by it
+SAVED_MODEL, REJECTS = "saved_model", "rejects"
+PARTS = DOCUMENTS, VECTORS, FAISS, "bm25.npz", "bm25.txt", SAVED_MODEL, REJECTS
+SCRATCH, MADE = ".unfinished-index", "whole"  # while an index is made: what a killed run leaves is known by it
 ID, TEXT, TITLE = "id", "text", "title"
 NEIGHBOURS = 32  # of a document in the graph that faiss walks (HNSW's M)
 Backend = Literal["exact", "faiss"]
@@ -74,13 +77,16 @@ def plan_rows(input: str, format: str | dict[str, Any], fields: Mapping[str, str
 
 
 def texts_of(batch: Any, columns: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
-    """(id, title and text) of each row of a batch of data.formats, and rejects of those without an id or any text."""
-    values = {name: batch.table.column(column).to_pylist() for name, column in columns.items()}
-    titles = values.get(TITLE, [None] * len(batch.lines))
+    """(id, title and text) of each row of a batch of data.formats, and rejects of those without an id or any text.
+
+    A list of texts, such as paragraphs, is one text.
+    """
+    values = {name: map(_one, batch.table.column(column).to_pylist()) for name, column in columns.items()}
+    titles = values.get(TITLE, [""] * len(batch.lines))
     keys = "file", "line", "reason", "raw"
     kept, rejects = [], [dict(zip(keys, reject, strict=True)) for reject in batch.rejects]
     for place, (name, title, text) in enumerate(zip(values[ID], titles, values[TEXT], strict=True)):
-        whole = " ".join(part.strip() for part in (title, text) if part and part.strip())
+        whole = " ".join(filter(None, (title.strip(), text.strip())))
         if name and whole:
             kept.append((name, whole))
         else:
@@ -88,6 +94,10 @@ def texts_of(batch: Any, columns: Mapping[str, str]) -> tuple[list[tuple[str, st
             reject = batch.paths[place], int(batch.lines[place]), reason, json.dumps([name, whole], ensure_ascii=False)
             rejects.append(dict(zip(keys, reject, strict=True)))
     return kept, rejects
+
+
+def _one(value: str | list[str | None] | None) -> str:
+    return " ".join(filter(None, value)) if isinstance(value, list) else value or ""
 
 
 def build_index(
@@ -115,49 +125,62 @@ def build_index(
     from data.bm25 import Bm25
 
     directory, properties = saved_model.find_model(model)
-    source = vectors_by(directory)
+    source, max_tokens = vectors_by(directory), saved_model.longest(properties)
     _faiss(backend)
     read = plan_rows(input, format, fields, "--input")
-    out = _emptied(output)
-    job = _Job(str(directory), source, properties["max_tokens"], read.reader, read.columns, str(out / SCRATCH))
+    out = _claimed(output)
+    scratch, made = out / SCRATCH, out / SCRATCH / MADE
+    job = _Job(str(directory), source, max_tokens, read.reader, read.columns, str(scratch))
     blocks = [(f"{n:06d}", block) for n, block in enumerate(read.reader.plan(*read.paths))]
-    found = over_blocks(runtime, "search_index", blocks, _encode_block, (job,), _merge, out / SCRATCH)
-    ids, texts, vectors = _gathered(out / SCRATCH, read.paths[0])
-    with (out / DOCUMENTS).open("wb") as file:
+    found = over_blocks(runtime, "search_index", blocks, _encode_block, (job,), _merge, scratch)
+    ids, texts, vectors = _gathered(scratch, input)
+    with (made / DOCUMENTS).open("wb") as file:
         pq.write_table(pa.table({ID: ids, TEXT: texts}), file, compression="lz4")
-    _write_vectors(out, vectors, backend)
-    Bm25.of(texts, k1, b).save(out)
-    export_search(directory, source, properties["max_tokens"], vectors, ids, texts, top, out / "saved_model")
+    _write_vectors(made, vectors, backend)
+    Bm25.of(texts, k1, b).save(made)
+    export_search(directory, source, max_tokens, vectors, ids, texts, top, made / SAVED_MODEL)
     record = {
         "model": str(directory),
         "documents": len(ids),
-        "rejected": sum(found.values()),
-        "reasons": dict(found),
+        "rejected": found.total(),
+        "reasons": dict(found.most_common(20)),
         "width": int(vectors.shape[1]),
         "top": min(top, len(ids)),
-        "max_tokens": properties["max_tokens"],
+        "max_tokens": max_tokens,
         "k1": k1,
         "b": b,
         "backend": backend,
     }
-    write_whole(out / INDEX, json.dumps(record, indent=1, ensure_ascii=False))
-    (out / SCRATCH).rmtree()
+    _put_in_place(out, record)
     return record
 
 
-def _emptied(output: str) -> epath.Path:
-    """The folder of the index, without what an earlier one, or a run that was killed, has left."""
+def _claimed(output: str) -> epath.Path:
+    """The folder of the index, with an empty one inside to make it in."""
     out = epath.Path(output)
     if "://" in output:
         raise ConfigError(f"--output {output}: wanted a folder of this machine; an index is copied whole")
-    if out.exists() and any(out.iterdir()) and not ((out / INDEX).exists() or (out / SCRATCH).exists()):
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--output {output}: is a file; wanted a new folder")
+    ours = all((out / name).exists() for name in (INDEX, VECTORS)) or (out / SCRATCH).exists()
+    if out.exists() and any(out.iterdir()) and not ours:
         raise ConfigError(f"--output {output}: holds something else than an index; wanted a new folder")
-    (out / SCRATCH).mkdir(parents=True, exist_ok=True)
-    for name in (INDEX, DOCUMENTS, VECTORS, FAISS, "bm25.npz", "bm25.txt", "saved_model", "rejects", SCRATCH):
-        if (entry := out / name).exists():  # index.json first: what is half removed is no index
-            entry.rmtree() if entry.is_dir() else entry.unlink()
-    (out / SCRATCH).mkdir()
+    if (out / SCRATCH).exists():
+        (out / SCRATCH).rmtree()
+    (out / SCRATCH / MADE).mkdir(parents=True)
     return out
+
+
+def _put_in_place(out: epath.Path, record: Mapping[str, Any]) -> None:
+    """The index that was made, in place of an earlier one."""
+    (out / INDEX).unlink(missing_ok=True)  # first: what is half replaced is no index
+    for entry in (out / name for name in PARTS):
+        if entry.exists():
+            entry.rmtree() if entry.is_dir() else entry.unlink()
+    for entry in (out / SCRATCH / MADE).iterdir():
+        entry.rename(out / entry.name)
+    write_whole(out / INDEX, json.dumps(record, indent=1, ensure_ascii=False))
+    (out / SCRATCH).rmtree()
 
 
 def _encode_block(numbered: tuple[str, Any], job: _Job) -> Counter[str]:
@@ -167,8 +190,7 @@ def _encode_block(numbered: tuple[str, Any], job: _Job) -> Counter[str]:
 
     number, block = numbered
     exported, reasons = saved_model.load_exported(job.directory), Counter[str]()
-    rejected = epath.Path(job.out).parent / "rejects" / f"{number}.jsonl"
-    with rejects_file(rejected) as reject:
+    with rejects_file(epath.Path(job.out) / MADE / REJECTS / f"{number}.jsonl") as reject:
         for n, batch in enumerate(job.reader.read(block, tuple(job.columns.values()))):
             kept, rejects = texts_of(batch, job.columns)
             reject(rejects)
@@ -197,11 +219,14 @@ def _gathered(scratch: epath.Path, where: str) -> tuple[list[str], list[str], An
         with path.open("rb") as file:
             tables.append(pq.ParquetFile(file).read())
     if not tables:
-        raise DataError(f"{where}: no document with an id and a text; each row is in the index's rejects/")
+        rejects = scratch / MADE / REJECTS
+        raise DataError(f"--input {where}: no document with an id and a text; why not, row by row: {rejects}")
     ids = [name for table in tables for name in table.column(ID).to_pylist()]
     if len(set(ids)) < len(ids):
         twice = [name for name, count in Counter(ids).most_common(5) if count > 1]
-        raise DataError(f"{where}: got ids more than once ({', '.join(twice)}); wanted each document once")
+        raise DataError(
+            f"--input {where}: got ids more than once ({', '.join(twice)}); wanted an id of its own for each document"
+        )
     vectors = [chunk.flatten().to_numpy() for table in tables for chunk in table.column("vector").chunks]
     texts = [text for table in tables for text in table.column(TEXT).to_pylist()]
     return ids, texts, np.concatenate(vectors).reshape(len(ids), -1)

@@ -12,7 +12,7 @@ from components.base import Runtime
 from components.relevance import by_query, evaluate, read_qrels
 from components.saved_model import write_properties
 from components.search import Searcher, rows_of
-from components.search_index import build_index
+from components.search_index import SCRATCH, build_index
 from data.errors import ConfigError, DataError
 from models.build import adapt, build_model
 from models.signatures import export
@@ -25,6 +25,9 @@ TEXTS = ["good film", "bad film", "fun plot", "dull plot", "very good fun", "not
 DOCUMENTS = [{"_id": f"d{n}", "title": text.split()[0], "text": text} for n, text in enumerate(TEXTS)]
 
 
+ZEBRAS = [{"id": "z", "text": "zebra"}]
+
+
 def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
@@ -32,21 +35,39 @@ def write(path, rows):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A bi-encoder without training, whose random vectors are as good as any, and an index of TEXTS by it."""
+    """Bi-encoders without training, whose random vectors are as good as any, one that gives unknown words no vector,
+    and an index of TEXTS by the first."""
     folder = tmp_path_factory.mktemp("search")
-    keras.utils.set_random_seed(0)
-    family, task = tiny.family("word2vec"), tiny.task("similarity")
-    adapted = adapt(family, [tiny.batch("similarity", 5)], tiny.VOCABULARY, tiny.MAX_TOKENS, task.apart)
-    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, [], True, adapted)
-    inputs = ["text", "text_pair"]
-    export(model, family, task, tiny.WORDS, [], tiny.MAX_TOKENS, inputs, folder / "model")
-    write_properties(
-        folder / "model", {"task": "similarity", "labels": [], "inputs": inputs, "max_tokens": tiny.MAX_TOKENS}
-    )
+    for seed, name in enumerate(("model", "other")):
+        export_model(folder / name, seed)
+    export_zeros(folder / "zeros")
     source = write(folder / "documents.jsonl", [*DOCUMENTS, {"_id": "empty", "text": " "}])
     record = build_index(str(folder / "model"), source, str(folder / "index"), Runtime(), top=3)
     assert (record["documents"], record["rejected"], record["reasons"]) == (7, 1, {"text: empty": 1})
     return folder
+
+
+def export_model(directory, seed):
+    keras.utils.set_random_seed(seed)
+    family, task = tiny.family("word2vec"), tiny.task("similarity")
+    adapted = adapt(family, [tiny.batch("similarity", 5)], tiny.VOCABULARY, tiny.MAX_TOKENS, task.apart)
+    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, [], True, adapted)
+    inputs = ["text", "text_pair"]
+    export(model, family, task, tiny.WORDS, [], tiny.MAX_TOKENS, inputs, directory)
+    write_properties(directory, {"task": "similarity", "labels": [], "inputs": inputs, "max_tokens": tiny.MAX_TOKENS})
+
+
+def export_zeros(directory):
+    """A model of one input, `source`, that knows of a text whether `o` is in it, and how long it then is."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
+    def embed(source):
+        has = tf.cast(tf.strings.regex_full_match(source, ".*o.*"), tf.float32)
+        return {"pooled": tf.stack([has, has * tf.cast(tf.strings.length(source), tf.float32)], axis=1)}
+
+    tf.saved_model.save(module, str(directory), signatures={"embed": embed, "serving_default": embed})
+    write_properties(directory, {"task": "x", "labels": [], "inputs": ["source"], "max_tokens": 8})
 
 
 @pytest.fixture(scope="module")
@@ -133,12 +154,48 @@ def test_an_id_twice_and_a_folder_of_something_else_are_refused(folder, tmp_path
 
 
 def test_what_a_killed_run_left_is_made_anew(folder, tmp_path):
-    """It has the name of its scratch folder in it, and no index.json: no index, and no one else's folder."""
-    (tmp_path / "i/scratch").mkdir(parents=True)
-    (tmp_path / "i/scratch/000009-000000.parquet").write_text("half")
+    """It holds the folder in which an index is made, and no index.json: no index, and no one else's folder."""
+    (tmp_path / "i" / SCRATCH).mkdir(parents=True)
+    (tmp_path / "i" / SCRATCH / "000009-000000.parquet").write_text("half")
     (tmp_path / "i/vectors.npy").write_text("half")
     build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
-    assert Searcher(str(tmp_path / "i")).ids == [f"d{n}" for n in range(7)] and not (tmp_path / "i/scratch").exists()
+    assert Searcher(str(tmp_path / "i")).ids == [f"d{n}" for n in range(7)] and not (tmp_path / "i" / SCRATCH).exists()
+
+
+def test_an_index_is_there_until_another_is_whole_and_then_the_other_is(folder, tmp_path):
+    """In one process too, which keeps the models that it has loaded."""
+    index, first = str(tmp_path / "i"), write(tmp_path / "first.jsonl", DOCUMENTS[:2])
+    build_index(str(folder / "model"), first, index, Runtime())
+    build_index(str(folder / "other"), str(folder / "documents.jsonl"), index, Runtime())
+    with pytest.raises(DataError, match="ids more than once"):
+        build_index(str(folder / "model"), write(tmp_path / "twice.jsonl", DOCUMENTS[:1] * 2), index, Runtime())
+    ((hit,),) = Searcher(index).search([whole(6)], "vectors", 1)
+    assert hit.id == "d6" and hit.score == pytest.approx(1)
+
+
+def test_someone_elses_folder_is_refused_whatever_its_names(folder, tmp_path):
+    (tmp_path / "i/scratch").mkdir(parents=True)
+    (tmp_path / "i/index.json").write_text("[]")
+    with pytest.raises(ConfigError, match="holds something else than an index"):
+        build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
+    with pytest.raises(ConfigError, match="is a file; wanted a new folder"):
+        build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i/index.json"), Runtime())
+    assert (tmp_path / "i/scratch").exists()
+
+
+def test_paragraphs_are_one_text(folder, tmp_path):
+    rows = [{"id": "a", "title": ["good", None], "text": ["fun film ", ""]}, {"id": "b", "text": "plot"}]
+    assert rows_of(write(tmp_path / "d.jsonl", rows), "", {}, "--input") == [("a", "good fun film"), ("b", "plot")]
+
+
+def test_what_the_model_knows_nothing_of_is_near_nothing(folder, tmp_path):
+    """And takes no place among those that share words: the model lacks `zebra`."""
+    source = write(tmp_path / "d.jsonl", [*({"id": f"d{n}", "text": "good film"} for n in range(5)), *ZEBRAS])
+    build_index(str(folder / "zeros"), source, str(tmp_path / "i"), Runtime())
+    searcher = Searcher(str(tmp_path / "i"))
+    assert searcher.search(["", "?"], "vectors", 3) == searcher.search(["", "?"], "sum", 3) == [[], []]
+    assert [hit.id for hit in searcher.search(["zebra"], "rrf", 3)[0]] == ["z"]
+    assert searcher.search(["zebra"], "sum", 3)[0][0].id == "z"
 
 
 def test_judgements_are_read_in_each_of_their_forms(tmp_path):
