@@ -17,6 +17,7 @@ LINES = {
     "smart": "query, document and, if any, grade",
 }
 DEPTH = 1000  # hits of a query that are judged
+AT_ONCE = 256  # queries whose hits are in memory
 MEASURES = {"ndcg_at_10": "nDCG@10", "map": "AP", "mrr": "RR", "recall_at_100": "R@100"}  # as ir-measures calls them
 Qrels = dict[str, dict[str, int]]
 
@@ -81,16 +82,21 @@ def evaluate(
     `HOW over bm25`: the differences, query by query, with theirs. Raises DataError where queries or documents have
     judgements and are not there.
     """
+    import numpy as np
+
     judged = _checked(searcher, queries, qrels)
-    texts = [queries[query] for query in judged]
+    parts = [judged[start : start + AT_ONCE] for start in range(0, len(judged), AT_ONCE)]
     values: dict[str, Any] = {}
     for how in hows:
-        hits = searcher.search(texts, how, DEPTH, weight)
-        # Places, as trec_eval would order equal scores, of which fused rankings are full, by the documents' names.
-        run = {
-            query: {hit.id: -float(n) for n, hit in enumerate(each)} for query, each in zip(judged, hits, strict=True)
-        }
-        values[how] = by_query(run, {query: qrels[query] for query in judged})
+        found = []
+        for part in parts:
+            hits = searcher.search([queries[query] for query in part], how, DEPTH, weight)
+            # By place, as trec_eval orders equal scores, of which fused rankings are full, by the documents' names.
+            run = {
+                name: {hit.id: -float(n) for n, hit in enumerate(each)} for name, each in zip(part, hits, strict=True)
+            }
+            found.append(by_query(run, {query: qrels[query] for query in part}))
+        values[how] = np.concatenate(found)
     if "bm25" in values:
         over = {f"{how} over bm25": found - values["bm25"] for how, found in values.items() if how != "bm25"}
         return {name: _means(found, resamples, seed) for name, found in {**values, **over}.items()}

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from components import saved_model
 from components.search_export import VECTOR, VectorSource
-from components.search_index import FAISS, INDEX, SAVED_MODEL, VECTORS, plan_rows, read_ids_and_texts, texts_of
+from components.search_index import FAISS, INDEX, SAVED_MODEL, VECTORS, plan_rows, read_ids_and_texts, texts_of_block
 from data.errors import ConfigError, DataError
 
 How = Literal["vectors", "bm25", "rrf", "sum"]
@@ -118,8 +118,7 @@ def rows_of(input: str, format: str, fields: dict[str, str], where: str) -> list
     read = plan_rows(input, format, fields, where)
     rows = []
     for block in read.reader.plan(*read.paths):
-        for batch in read.reader.read(block, tuple(read.columns.values())):
-            kept, rejects = texts_of(batch, read.columns)
+        for kept, rejects in texts_of_block(read, block):
             if rejects:  # a query left out would look like one that found nothing
                 raise DataError(*(f"{each['file']}:{each['line']}: {each['reason']}" for each in rejects[:5]))
             rows += kept

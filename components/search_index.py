@@ -7,7 +7,7 @@ is made in a folder inside, and an earlier index is there until the new one is w
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -45,13 +45,12 @@ class _Job:
     directory: str
     source: VectorSource
     max_tokens: int
-    reader: Any
-    columns: Mapping[str, str]
+    read: Read
     out: str
 
 
 def plan_rows(input: str, format: str | dict[str, Any], fields: Mapping[str, str], where: str) -> Read:
-    """How `input` is read: `id`, `text` and, where the file has one or a column is named for it, `title`.
+    """How `input` is read: `id`, `text` and, where a file has one or a column is named for it, `title`.
 
     A file without `id` may call it `_id`, as BEIR's do. Raises ConfigError for a column that the first file has not.
     """
@@ -62,25 +61,30 @@ def plan_rows(input: str, format: str | dict[str, Any], fields: Mapping[str, str
     reader = format_for(paths[0], options.pop("name", "") or None, **options)
     offered = reader.columns(paths[0])
     columns = {ID: "_id" if ID not in offered and "_id" in offered else ID, TEXT: TEXT}
-    columns |= {TITLE: TITLE} if TITLE in offered else {}
+    columns |= {TITLE: TITLE} if any(TITLE in reader.columns(path) for path in paths) else {}
     known = ID, TEXT, TITLE
     problems = [f"--field {name}: wanted one of {', '.join(known)}" for name in fields if name not in known]
     columns |= {name: column for name, column in fields.items() if name in known}
     problems += [
         f"{paths[0]}: no column '{column}' for '{name}'{did_you_mean(column, offered)}; name it: --field {name}=COLUMN"
         for name, column in columns.items()
-        if column not in offered
+        if column not in offered and (name in fields or name != TITLE)
     ]
     if problems:
         raise ConfigError(*problems)
     return Read(reader, columns, paths)
 
 
-def texts_of(batch: Any, columns: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
-    """(id, title and text) of each row of a batch of data.formats, and rejects of those without an id or any text.
+def texts_of_block(read: Read, block: Any) -> Iterator[tuple[list[tuple[str, str]], list[dict[str, Any]]]]:
+    """(id, title and text) of each row of a block, and rejects of those without an id or any text, batch by batch."""
+    untitled = block.columns and read.columns.get(TITLE) not in block.columns
+    columns = {name: column for name, column in read.columns.items() if not (name == TITLE and untitled)}
+    for batch in read.reader.read(block, tuple(columns.values())):
+        yield _texts_of(batch, columns)
 
-    A list of texts, such as paragraphs, is one text.
-    """
+
+def _texts_of(batch: Any, columns: Mapping[str, str]) -> tuple[list[tuple[str, str]], list[dict[str, Any]]]:
+    """A list of texts, such as paragraphs, is one text."""
     values = {name: map(_one, batch.table.column(column).to_pylist()) for name, column in columns.items()}
     titles = values.get(TITLE, [""] * len(batch.lines))
     keys = "file", "line", "reason", "raw"
@@ -130,7 +134,7 @@ def build_index(
     read = plan_rows(input, format, fields, "--input")
     out = _claimed(output)
     scratch, made = out / SCRATCH, out / SCRATCH / MADE
-    job = _Job(str(directory), source, max_tokens, read.reader, read.columns, str(scratch))
+    job = _Job(str(directory), source, max_tokens, read, str(scratch))
     blocks = [(f"{n:06d}", block) for n, block in enumerate(read.reader.plan(*read.paths))]
     found = over_blocks(runtime, "search_index", blocks, _encode_block, (job,), _merge, scratch)
     ids, texts, vectors = _gathered(scratch, input)
@@ -191,8 +195,7 @@ def _encode_block(numbered: tuple[str, Any], job: _Job) -> Counter[str]:
     number, block = numbered
     exported, reasons = saved_model.load_exported(job.directory), Counter[str]()
     with rejects_file(epath.Path(job.out) / MADE / REJECTS / f"{number}.jsonl") as reject:
-        for n, batch in enumerate(job.reader.read(block, tuple(job.columns.values()))):
-            kept, rejects = texts_of(batch, job.columns)
+        for n, (kept, rejects) in enumerate(texts_of_block(job.read, block)):
             reject(rejects)
             reasons.update(each["reason"] for each in rejects)
             if not kept:

@@ -5,6 +5,7 @@ not good enough to push.
 """
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -263,6 +264,8 @@ app.command()(generate)
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
     hush_tensorflow()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # the shell's bytes that are no UTF-8 go out as JSON's own escapes
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(args=args)
     except ConfigError as error:

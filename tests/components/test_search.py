@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components import relevance
 from components.base import Runtime
 from components.relevance import by_query, evaluate, read_qrels
 from components.saved_model import write_properties
@@ -188,6 +189,15 @@ def test_paragraphs_are_one_text(folder, tmp_path):
     assert rows_of(write(tmp_path / "d.jsonl", rows), "", {}, "--input") == [("a", "good fun film"), ("b", "plot")]
 
 
+def test_each_file_has_a_title_or_not(tmp_path):
+    titled, plain = {"id": "1", "title": "good", "text": "film"}, {"id": "2", "text": "plot"}
+    for first, second in ((titled, plain), (plain, titled)):
+        write(tmp_path / "a.jsonl", [first]), write(tmp_path / "b.jsonl", [second])
+        assert sorted(rows_of(f"{tmp_path}/*.jsonl", "", {}, "--input")) == [("1", "good film"), ("2", "plot")]
+    with pytest.raises(ConfigError, match="no column 'head' for 'title'"):
+        rows_of(f"{tmp_path}/*.jsonl", "", {"title": "head"}, "--input")
+
+
 def test_what_the_model_knows_nothing_of_is_near_nothing(folder, tmp_path):
     """And takes no place among those that share words: the model lacks `zebra`."""
     source = write(tmp_path / "d.jsonl", [*({"id": f"d{n}", "text": "good film"} for n in range(5)), *ZEBRAS])
@@ -229,13 +239,15 @@ def test_metrics_are_those_worked_out_by_hand():
     np.testing.assert_allclose(by_query(run, qrels), wanted, atol=1e-6)
 
 
-def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher):
-    queries = {"1": "good film", "2": "plot"}
-    found = evaluate(searcher, queries, {"1": {"d0": 1}, "2": {"d2": 1, "d3": 1}}, ["vectors", "bm25"], resamples=50)
+def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher, monkeypatch):
+    queries, qrels = {"1": "good film", "2": "plot"}, {"1": {"d0": 1}, "2": {"d2": 1, "d3": 1}}
+    found = evaluate(searcher, queries, qrels, ["vectors", "bm25"], resamples=50)
     assert set(found) == {"vectors", "bm25", "vectors over bm25"}
     assert found["bm25"]["ndcg_at_10"]["value"] == 1.0
     gain = found["vectors"]["map"]["value"] - found["bm25"]["map"]["value"]
     assert found["vectors over bm25"]["map"]["value"] == pytest.approx(gain)
+    monkeypatch.setattr(relevance, "AT_ONCE", 1)
+    assert evaluate(searcher, queries, qrels, ["vectors", "bm25"], resamples=50) == found
     with pytest.raises(DataError, match=r"judges 1 queries that --queries has not \(3\).*--numbered"):
         evaluate(searcher, queries, {"3": {"d0": 1}}, ["bm25"])
     with pytest.raises(DataError, match=r"names no document of the index \(7\)"):
@@ -261,6 +273,12 @@ def test_the_command_line_tells_of_ids_twice_and_of_options_that_are_none(folder
         with pytest.raises(SystemExit, match="2"):
             main([*common, *options])
         assert told in capsys.readouterr().err
+
+
+def test_a_query_of_bytes_that_are_no_utf8_is_answered(folder, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["search", "query", str(folder / "index"), "plot \udcff", "--by", "bm25"])
+    assert json.loads(capsys.readouterr().out)["query"] == "plot \udcff"
 
 
 def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
