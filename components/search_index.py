@@ -129,7 +129,7 @@ def build_index(
     from data.bm25 import Bm25
 
     directory, properties = saved_model.find_model(model)
-    source, max_tokens = vectors_by(directory), saved_model.longest(properties)
+    source, max_tokens = vectors_by(directory), properties["max_tokens"]
     _faiss(backend)
     read = plan_rows(input, format, fields, "--input")
     out = _claimed(output)
