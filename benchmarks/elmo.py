@@ -25,7 +25,7 @@ PARTS = {"words": "words' own vectors", "mix": "mix of all layers"}
 
 
 def pretrain(folder: Path) -> None:
-    from models.build import vocabulary_of
+    from models.families.base import Vocabulary
     from models.families.elmo import Elmo
     from models.loop import train
     from models.objectives.bidirectional import Bidirectional
@@ -37,7 +37,7 @@ def pretrain(folder: Path) -> None:
     for store in stores:
         store.weights = objective.weights(store.lengths)
     result = train(
-        lambda: objective.build(family, vocabulary_of(tokenizer)),
+        lambda: objective.build(family, Vocabulary.of(tokenizer)),
         objective,
         *stores,
         training=Training(**objective.recommended | {"epochs": 15}, max_tokens=64, checkpoint_seconds=60),

@@ -48,7 +48,7 @@ def classify(folder: Path, part: str, seed: int, family: dict[str, Any] = FAMILY
 
 def ptb(folder: Path) -> None:
     """Perplexity of a word of the valid text, the ends of lines being words, each block anew from its first word."""
-    from models.build import vocabulary_of
+    from models.families.base import Vocabulary
     from models.families.gpt2 import Gpt2
     from models.loop import train
     from models.objectives.causal import Causal
@@ -56,7 +56,7 @@ def ptb(folder: Path) -> None:
     from models.training import Training
 
     objective, tokenizer = Causal(), _tokenizer(folder)
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = Vocabulary.of(tokenizer)
     stores = [_blocks(folder, split, tokenizer, vocabulary.end) for split in ("train", "valid")]
     for store in stores:
         store.weights = objective.weights(store.lengths)

@@ -35,8 +35,9 @@ def save(base: Path, layers: int = 2, width: int = 128, kind: str = "wordpiece",
     """Version 1 of a classifier in `base`, warm-up requests with it. padded: rows to the full length, in the graph."""
     from components.saved_model import write_properties
     from models import signatures
-    from models.build import build_model, vocabulary_of
+    from models.build import build_model
     from models.families import FAMILIES
+    from models.families.base import Vocabulary
     from models.tasks.classification import Classification
 
     learned = tokenizer(kind)
@@ -44,7 +45,7 @@ def save(base: Path, layers: int = 2, width: int = 128, kind: str = "wordpiece",
     name = "bert" if special else "transformer"
     family = FAMILIES[name](layers=layers, width=width, heads=max(2, width // 64))
     longest = MAX_TOKENS + 2 if special else MAX_TOKENS
-    model = build_model(family, Classification(), vocabulary_of(learned), longest, LABELS, pairs=False)
+    model = build_model(family, Classification(), Vocabulary.of(learned), longest, LABELS, pairs=False)
     path = base / "1"
     with patch.object(signatures, "_dense", _padded if padded else signatures._dense):
         signatures.export(model, family, Classification(), learned, LABELS, longest, ["text"], path)

@@ -64,14 +64,14 @@ def pretrainer(
     from components.corpus import plan_corpus
     from components.sentence_pairs import make_pairs
     from data.tokenizers import load_tokenizer
-    from models.build import vocabulary_of
+    from models.families.base import Vocabulary
     from models.loop import train
     from models.strategy import create
     from models.training import Training
 
     goal, spec = objective_of(objective | ({"teacher": teacher} if teacher else {})), family_of(family)
     goal.check(spec)
-    vocabulary = vocabulary_of(load_tokenizer(tokenizer.path))
+    vocabulary = Vocabulary.of(load_tokenizer(tokenizer.path))
     room = goal.room(spec, max_tokens)
     longest = 1 << 30 if goal.data == "blocks" else room  # blocks are cut from whole texts
     shards = [shard for each in tokens for shard in each.shards("train")]

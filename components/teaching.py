@@ -117,7 +117,8 @@ def _inside(
     import numpy as np
 
     from data.tokenizers import load_tokenizer
-    from models.build import build_model, vocabulary_of
+    from models.build import build_model
+    from models.families.base import Vocabulary
     from models.families.kin import check_kin
     from models.tasks import TASKS
 
@@ -147,7 +148,7 @@ def _inside(
             "most; its answers alone fit any"
         )
     job, labels, pairs = spec_of(TASKS[known["task"]], known["head"]), known["labels"], len(known["inputs"]) > 1
-    arguments = teacher, job, vocabulary_of(words), known["max_tokens"], labels, pairs
+    arguments = teacher, job, Vocabulary.of(words), known["max_tokens"], labels, pairs
     with (artifact.path / "weights.npz").open("rb") as file, np.load(file) as arrays:
         weights = [arrays[name] for name in sorted(arrays.files)]
     return partial(build_model, *arguments), teacher, weights

@@ -22,6 +22,7 @@ from components.specs import (
 )
 from components.warm_start import ADAPTED, WEIGHTS, counted_of, known_of
 from data.errors import ConfigError, DataError, did_you_mean
+from models.families.base import Vocabulary
 
 
 @component(version=2, tensorflow=True)
@@ -105,7 +106,7 @@ def trainer(
     from components.teaching import teach
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
-    from models.build import adapt, build_model, vocabulary_of
+    from models.build import adapt, build_model
     from models.distillation import student_of
     from models.loop import train
     from models.tasks import TASKS
@@ -122,7 +123,7 @@ def trainer(
     stores = {s: rows_of(tokens, s, labels, spec.word_bytes, span_half_life, job, cut) for s in ("train", "valid")}
     job = job.settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)
-    vocabulary, known = vocabulary_of(words), known_of(champion, words, labels)
+    vocabulary, known = Vocabulary.of(words), known_of(champion, words, labels)
     batches = _batches(stores["train"], max_tokens)
     adapted = counted_of(champion, known) or adapt(spec, batches, vocabulary, max_tokens, job.apart)
     about = {"task": task, "family": family, **_read_by(job, tokens, stores, labels)}

@@ -25,12 +25,10 @@ from models.families.base import Family, Vocabulary
 from models.tasks import TASKS
 from models.tasks.base import Task
 
-PAIR_OF = {IDS: IDS_PAIR, LENGTH: LENGTH_PAIR, WORD_BYTES: WORD_BYTES_PAIR}  # of a batch, what a model reads
-
 if TYPE_CHECKING:
     import keras
 
-    from data.tokenizers.base import Tokenizer
+PAIR_OF = {IDS: IDS_PAIR, LENGTH: LENGTH_PAIR, WORD_BYTES: WORD_BYTES_PAIR}  # of a batch, what a model reads
 
 
 def check_fit(family: str, task: str) -> None:
@@ -58,13 +56,6 @@ def inputs_of(task: Task, pairs: bool) -> tuple[str, ...]:
     """Names of what an exported model is asked with, each <string>[N]."""
     named = {task.columns.get(name, name) for name in task.inputs}
     return (*task.inputs, *((TEXT_PAIR,) if pairs and TEXT_PAIR not in named else ()))
-
-
-def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
-    """What a family needs to know of a tokenizer."""
-    special = tokenizer.special
-    ids = special.pad, special.unknown, special.start, special.end, special.mask
-    return Vocabulary(len(tokenizer.vocabulary), *ids, tokenizer.vocabulary)
 
 
 def adapt(

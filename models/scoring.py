@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from data.schema import IDS, LENGTH
-from models.build import vocabulary_of
+from models.families.base import Vocabulary
 
 SCORES = 1 << 25  # numbers of one pass over some windows: tokens times vocabulary
 TOKENS = 1 << 14  # and its tokens, at most
@@ -16,7 +16,7 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
     A text longer than a window, `max_tokens`, is read in windows `task.stride` apart (half a window if None); each
     token is told in the first window that holds it, so from half a window before it or more.
     """
-    vocabulary = vocabulary_of(served.tokenizer)
+    vocabulary = Vocabulary.of(served.tokenizer)
     flat, starts, lengths = _between_ends(served.tokenizer.graph(text), vocabulary)
     most = tf.minimum(served.max_tokens, tf.maximum(tf.reduce_max(lengths), 2))
     stride = tf.minimum(task.stride or max(served.max_tokens // 2, 1), most - 1)
@@ -46,15 +46,10 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
 def _between_ends(ids: tf.RaggedTensor, vocabulary) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The texts' ids with an end before and behind each, one text after another; where each starts, and lengths."""
     rows = ids.nrows()
-    before = tf.fill([rows, 1], context_id(vocabulary))
+    before = tf.fill([rows, 1], vocabulary.between)
     behind = [] if vocabulary.end is None else [tf.fill([rows, 1], vocabulary.end)]
     whole = tf.concat([tf.RaggedTensor.from_tensor(before), ids, *map(tf.RaggedTensor.from_tensor, behind)], axis=1)
     return whole.values, tf.cast(whole.row_starts(), tf.int32), tf.cast(whole.row_lengths(), tf.int32)
-
-
-def context_id(vocabulary) -> int:
-    """What stands before a text: an end token, as in blocks of texts, or what the tokenizer has of the kind."""
-    return next(each for each in (vocabulary.end, vocabulary.start, vocabulary.pad) if each is not None)
 
 
 def _windows(lengths: tf.Tensor, most: tf.Tensor, stride: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,11 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from models.build import vocabulary_of
 from models.decoding import Prompt, generate, stream
 from models.families.base import Vocabulary
 from models.generation import Generation
-from models.scoring import context_id
 
 
 def generation(served, task) -> Callable:
@@ -24,7 +22,7 @@ def generation(served, task) -> Callable:
     options = task.generation_of(None if endless else served.max_tokens - 1)
     room = 1 if memory else served.max_tokens - (0 if endless else options.max_tokens)
     stops = stops_of(served.tokenizer, task.stop)
-    vocabulary = vocabulary_of(served.tokenizer)
+    vocabulary = Vocabulary.of(served.tokenizer)
 
     def write(text):
         rows = tf.shape(text)[0]
@@ -49,13 +47,13 @@ def stops_of(tokenizer, stop) -> list[list[int]]:
 def prompt_of(served, text: tf.Tensor, memory: bool, room: tf.Tensor) -> Prompt:
     """What generation starts from: of a text to go on with its last tokens, `room` <int32>[] at most, an end token
     before them counted; of a source to answer its encoded tokens, and the start token."""
-    vocabulary, rows = vocabulary_of(served.tokenizer), tf.shape(text)[0]
+    vocabulary, rows = Vocabulary.of(served.tokenizer), tf.shape(text)[0]
     ids = served.tokenizer.graph(text)
     if memory:
         encoded = served.model.encoder.encode(served.model.pack(served.batch([text], [ids])))
         start = tf.fill([rows, 1], vocabulary.first)
         return Prompt(start, tf.ones([rows], tf.int32), encoded.sequence, encoded.mask)
-    before = tf.RaggedTensor.from_tensor(tf.fill([rows, 1], context_id(vocabulary)))
+    before = tf.RaggedTensor.from_tensor(tf.fill([rows, 1], vocabulary.between))
     kept = tf.concat([before, ids], axis=1)
     more = tf.maximum(tf.cast(kept.row_lengths(), tf.int32) - room, 0)
     place = tf.ragged.range(more, tf.cast(kept.row_lengths(), tf.int32))
@@ -87,7 +85,7 @@ class Writer(tf.Module):
 
     def __init__(self, served, memory: bool):
         super().__init__()
-        decoder, vocabulary = served.model.encoder, vocabulary_of(served.tokenizer)
+        decoder, vocabulary = served.model.encoder, Vocabulary.of(served.tokenizer)
         places = 0 if served.family.endless else served.max_tokens
         template: Any = None
 

@@ -6,13 +6,15 @@ A family turns token ids into vectors and says what it offers; a task says what 
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+    from data.tokenizers.base import Tokenizer
 
 
 class Encoded(NamedTuple):
@@ -41,10 +43,22 @@ class Vocabulary(NamedTuple):
     mask: int | None = None
     words: Sequence[str] = ()  # by id; for families that look words up elsewhere, or read their bytes
 
+    @classmethod
+    def of(cls, tokenizer: "Tokenizer") -> Self:
+        special = tokenizer.special
+        ids = special.pad, special.unknown, special.start, special.end, special.mask
+        return cls(len(tokenizer.vocabulary), *ids, tokenizer.vocabulary)
+
     @property
     def first(self) -> int:
         """What a decoder reads before the first token of a target; pad where there is no start, as in T5."""
         return self.pad if self.start is None else self.start
+
+    @property
+    def between(self) -> int:
+        """What stands before a text of a language model: an end token, as between texts in a block, or what there is
+        of the kind."""
+        return next(each for each in (self.end, self.start, self.pad) if each is not None)
 
     @property
     def special(self) -> frozenset[int]:

@@ -27,9 +27,9 @@ from data.schema import (
 from data.store import NO_LABEL, OF_LABELS, split_words
 from data.tokenizers.base import SpecialTokens
 from data.tokenizers.graph import GraphTokenizer
-from models.build import lacks, vocabulary_of
+from models.build import lacks
 from models.families import FAMILIES
-from models.families.base import Family
+from models.families.base import Family, Vocabulary
 from models.tasks import TASKS
 from models.tasks.base import Places, Task
 
@@ -136,7 +136,7 @@ class Words(GraphTokenizer):
 
 
 WORDS = Words("good bad film plot not very dull fun")
-VOCABULARY = vocabulary_of(WORDS)
+VOCABULARY = Vocabulary.of(WORDS)
 
 
 def family(name: str, **params) -> Family:

@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from data.errors import ConfigError
 from data.tokenizers.characters import Characters
-from models.build import adapt, vocabulary_of
+from models.build import adapt
 from models.families import FAMILIES
+from models.families.base import Vocabulary
 from models.packing import pack
 from pipeline.config import check_config
 from tests.contracts.family import check_family
@@ -31,7 +32,7 @@ def tokens(tokenizer, rows: list[str]) -> list[np.ndarray]:
 
 def ours(family, tokenizer, train: list[str], test: list[str]) -> np.ndarray:
     """Dense vectors of the test rows, from the sparse ones in the graph; two lengths of padding."""
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = Vocabulary.of(tokenizer)
     adapted = adapt(family, batches(tokens(tokenizer, train)), vocabulary, 256)
     encoder = family.build(vocabulary, 256, 2, adapted)
     found, start = np.zeros([len(test), len(adapted["texts"])]), 0
@@ -78,7 +79,7 @@ def test_runs_of_white_space_and_unknown_characters():
 
 def test_a_pair_is_parted_as_words_are():
     tokenizer = Characters.learn(Characters.count(["ab cd"]), vocabulary_size=30)
-    family, vocabulary = FAMILIES["bag_of_words"](analyzer="char_wb", ngrams=(2, 3)), vocabulary_of(tokenizer)
+    family, vocabulary = FAMILIES["bag_of_words"](analyzer="char_wb", ngrams=(2, 3)), Vocabulary.of(tokenizer)
     (joined,) = batches(tokens(tokenizer, ["ab cd"]))
     (one,), (other,) = batches(tokens(tokenizer, ["ab"])), batches(tokens(tokenizer, ["cd"]))
     pair = {**one, "ids_pair": other["ids"], "length_pair": other["length"]}
@@ -114,7 +115,7 @@ def test_characters_are_as_good_as_scikit_learns_on_trec():
     names = sorted(set(train_labels))
     labels = np.array([names.index(label) for label in train_labels], np.int32)
     model = fitted(
-        FAMILIES["tfidf"](analyzer="char_wb"), tokens(tokenizer, train), labels, vocabulary_of(tokenizer), epochs=30
+        FAMILIES["tfidf"](analyzer="char_wb"), tokens(tokenizer, train), labels, Vocabulary.of(tokenizer), epochs=30
     )
     answers = [names[i] for batch in batches(tokens(tokenizer, test)) for i in model(batch).numpy().argmax(axis=1)]
     found = np.mean(np.array(answers) == test_labels)

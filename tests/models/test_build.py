@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data.errors import ConfigError
-from models.build import adapt, build_model, vocabulary_of
+from models.build import adapt, build_model
 from models.families.base import Vocabulary
 from models.tasks.classification import Classification
 from tests.contracts import tiny
@@ -22,7 +22,7 @@ def test_a_model_is_built_with_all_its_variables():
 
 
 def test_a_tokenizer_tells_its_size_and_special_tokens():
-    assert vocabulary_of(tiny.WORDS) == Vocabulary(13, 0, 1, 2, 3, 4, tiny.WORDS.vocabulary)
+    assert Vocabulary.of(tiny.WORDS) == Vocabulary(13, 0, 1, 2, 3, 4, tiny.WORDS.vocabulary)
 
 
 @pytest.mark.parametrize("pairs, least", [(False, 3), (True, 5)])

@@ -8,8 +8,8 @@ import pytest
 
 from data.tokenizers import from_files
 from data.tokenizers.bpe import BytePair
-from models.build import vocabulary_of
 from models.families import FAMILIES
+from models.families.base import Vocabulary
 from models.packing import pack
 from tests.data.tokenizers.texts import CORPORA, TEXTS
 
@@ -63,7 +63,7 @@ def test_ids_of_texts_and_pairs(name, tmp_path):
         for ids, length, each in zip(("ids", "ids_pair"), ("length", "length_pair"), given, strict=False):
             ragged = ours.graph(each)
             batch |= {ids: ragged.to_tensor(), length: np.diff(ragged.row_splits).astype(np.int32)}
-        packed = pack(batch, vocabulary_of(ours), 512, FAMILIES[name].special_tokens)
+        packed = pack(batch, Vocabulary.of(ours), 512, FAMILIES[name].special_tokens)
         found = [row[keep].tolist() for row, keep in zip(packed["ids"].numpy(), packed["mask"].numpy(), strict=True)]
         expected = reference(*given, truncation="longest_first", max_length=512)["input_ids"]
         wrong = [n for n, rows in enumerate(zip(found, expected, strict=True)) if rows[0] != rows[1]]

@@ -6,7 +6,8 @@ import pytest
 
 from data.errors import StageError
 from data.tokenizers.words import Words
-from models.build import build_model, vocabulary_of
+from models.build import build_model
+from models.families.base import Vocabulary
 from models.tasks.classification import Classification
 from models.warm_start import Known, moved_labels, moved_tokens, report, warm
 from tests.contracts import tiny
@@ -22,7 +23,7 @@ def model(family, tokenizer, labels, known=None):
     def build(vocabulary, labels):
         return build_model(family, Classification(), vocabulary, 16, labels, False, {})
 
-    vocabulary = vocabulary_of(tokenizer)
+    vocabulary = Vocabulary.of(tokenizer)
     return warm(build, known, vocabulary, labels) if known else build(vocabulary, labels=labels)
 
 
