@@ -77,7 +77,7 @@ def _row(name: str, how: str, found: dict[str, Any]) -> Row:
 
     ndcg, *others = found[how].values()
     over = found.get(f"{how} over bm25")
-    gain = shown(over["ndcg_at_10"], "+") if over else ""
+    gain = shown(over["nDCG@10"], "+") if over else ""
     return (name, how, shown(ndcg), *(f"{each['value']:.4f}" for each in others), gain, WANTED[name].get(how, ""))
 
 

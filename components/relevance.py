@@ -18,7 +18,7 @@ LINES = {
 }
 DEPTH = 1000  # hits of a query that are judged
 AT_ONCE = 256  # queries whose hits are in memory
-MEASURES = {"ndcg_at_10": "nDCG@10", "map": "AP", "mrr": "RR", "recall_at_100": "R@100"}  # as ir-measures calls them
+MEASURES = ("nDCG@10", "MAP", "MRR", "R@100")  # as ir-measures calls them
 Qrels = dict[str, dict[str, int]]
 
 
@@ -73,14 +73,15 @@ def evaluate(
     qrels: Qrels,
     hows: Sequence[How],
     weight: float = 0.5,
+    measures: Sequence[str] = MEASURES,
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
     """{how: {metric: {value, low, high}}} over the queries that have a relevant document.
 
-    ndcg_at_10, map, mrr and recall_at_100 with their 95 % intervals over queries; and where BM25 is among several,
-    `HOW over bm25`: the differences, query by query, with theirs. Raises DataError where queries or documents have
-    judgements and are not there.
+    measures: that ir-measures knows, of the first 1000 hits, with their 95 % intervals over queries; and where BM25 is
+    among several, `HOW over bm25`: the differences, query by query, with theirs. Raises ConfigError for an unknown
+    measure, and DataError where queries or documents have judgements and are not there.
     """
     import numpy as np
 
@@ -95,35 +96,46 @@ def evaluate(
             run = {
                 name: {hit.id: -float(n) for n, hit in enumerate(each)} for name, each in zip(part, hits, strict=True)
             }
-            found.append(by_query(run, {query: qrels[query] for query in part}))
+            found.append(by_query(run, {query: qrels[query] for query in part}, measures))
         values[how] = np.concatenate(found)
     if "bm25" in values:
         over = {f"{how} over bm25": found - values["bm25"] for how, found in values.items() if how != "bm25"}
-        return {name: _means(found, resamples, seed) for name, found in {**values, **over}.items()}
-    return {name: _means(found, resamples, seed) for name, found in values.items()}
+        return {name: _means(found, measures, resamples, seed) for name, found in {**values, **over}.items()}
+    return {name: _means(found, measures, resamples, seed) for name, found in values.items()}
 
 
-def by_query(run: Mapping[str, Mapping[str, float]], qrels: Qrels) -> Any:
-    """The MEASURES of each query <float64>[queries, 4] of a run, scores by query and document; 0 for one without
+def by_query(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Sequence[str] = MEASURES) -> Any:
+    """The measures of each query <float64>[queries, measures] of a run, scores by query and document; 0 for one without
     hits."""
     import ir_measures
     import numpy as np
 
-    measures = [ir_measures.parse_measure(name) for name in MEASURES.values()]
+    parsed = [_measure(name) for name in measures]
     place = {query: row for row, query in enumerate(qrels)}
-    found = np.zeros([len(qrels), len(measures)])
-    for each in ir_measures.iter_calc(measures, qrels, run):
-        found[place[each.query_id], measures.index(each.measure)] = each.value
+    found = np.zeros([len(qrels), len(parsed)])
+    for each in ir_measures.iter_calc(parsed, qrels, run):
+        found[place[each.query_id], parsed.index(each.measure)] = each.value
     return found
 
 
-def _means(values: Any, resamples: int, seed: int) -> dict[str, Any]:
+def _measure(name: str) -> Any:
+    import ir_measures
+
+    try:
+        return ir_measures.parse_measure(name)
+    except (NameError, ValueError):
+        raise ConfigError(
+            f"--measure {name}: ir-measures knows no such; wanted one such as {', '.join(MEASURES)}, P@5"
+        ) from None
+
+
+def _means(values: Any, measures: Sequence[str], resamples: int, seed: int) -> dict[str, Any]:
     import numpy as np
 
     from models.evaluation.base import resampled
 
     def of_sums(sums):
-        return {name: sums[..., n] / sums[..., -1] for n, name in enumerate(MEASURES)}
+        return {name: sums[..., n] / sums[..., -1] for n, name in enumerate(measures)}
 
     return resampled(of_sums, np.column_stack([values, np.ones(len(values))]), resamples, seed)
 

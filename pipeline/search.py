@@ -99,9 +99,12 @@ def evaluate(
     numbered: Annotated[bool, typer.Option(help="judgements call queries by their place in the file, from 1")] = False,
     by: Annotated[list[str] | None, typer.Option(help="rankings to measure; all four if not given")] = None,
     weight: Weight = 0.5,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="as ir-measures writes it: P@5; nDCG@10, MAP, MRR and R@100 if not given")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
-    """nDCG@10, MAP, MRR and recall@100 of INDEX's rankings, with 95 % intervals over queries; BM25 is the baseline."""
+    """What INDEX's rankings are worth, by judgements, with 95 % intervals over queries; BM25 is the baseline."""
     from components import relevance
     from components.search import HOW, rows_of
     from pipeline.config import field_column
@@ -115,7 +118,7 @@ def evaluate(
     if len(asked) < len(rows):
         twice = [name for name, count in Counter(name for name, _ in rows).most_common(5) if count > 1]
         raise DataError(f"--queries {queries}: got ids more than once ({', '.join(twice)}); wanted one for each query")
-    found = relevance.evaluate(_searcher(index), asked, judged, hows, weight)
+    found = relevance.evaluate(_searcher(index), asked, judged, hows, weight, measure or relevance.MEASURES)
     if as_json:
         print(json.dumps({"queries": len(judged), "metrics": found}))
         return

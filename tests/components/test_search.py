@@ -243,9 +243,13 @@ def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher, monkeypatch):
     queries, qrels = {"1": "good film", "2": "plot"}, {"1": {"d0": 1}, "2": {"d2": 1, "d3": 1}}
     found = evaluate(searcher, queries, qrels, ["vectors", "bm25"], resamples=50)
     assert set(found) == {"vectors", "bm25", "vectors over bm25"}
-    assert found["bm25"]["ndcg_at_10"]["value"] == 1.0
-    gain = found["vectors"]["map"]["value"] - found["bm25"]["map"]["value"]
-    assert found["vectors over bm25"]["map"]["value"] == pytest.approx(gain)
+    assert found["bm25"]["nDCG@10"]["value"] == 1.0
+    gain = found["vectors"]["MAP"]["value"] - found["bm25"]["MAP"]["value"]
+    assert found["vectors over bm25"]["MAP"]["value"] == pytest.approx(gain)
+    few = evaluate(searcher, queries, qrels, ["bm25"], measures=["R@1", "P@2"], resamples=5)
+    assert {name: each["value"] for name, each in few["bm25"].items()} == {"R@1": 0.75, "P@2": 0.75}
+    with pytest.raises(ConfigError, match="--measure recall: ir-measures knows no such"):
+        evaluate(searcher, queries, qrels, ["bm25"], measures=["recall"])
     monkeypatch.setattr(relevance, "AT_ONCE", 1)
     assert evaluate(searcher, queries, qrels, ["vectors", "bm25"], resamples=50) == found
     with pytest.raises(DataError, match=r"judges 1 queries that --queries has not \(3\).*--numbered"):
@@ -259,7 +263,7 @@ def test_equal_scores_are_measured_in_the_order_in_which_they_are_answered(folde
     build_index(str(folder / "model"), source, str(tmp_path / "i"), Runtime())
     searcher = Searcher(str(tmp_path / "i"))
     assert [hit.id for hit in searcher.search(["plot"], "bm25", 3)[0]] == ["a", "c", "b"]
-    assert evaluate(searcher, {"1": "plot"}, {"1": {"a": 1}}, ["bm25"], resamples=5)["bm25"]["mrr"]["value"] == 1.0
+    assert evaluate(searcher, {"1": "plot"}, {"1": {"a": 1}}, ["bm25"], resamples=5)["bm25"]["MRR"]["value"] == 1.0
 
 
 def test_the_command_line_tells_of_ids_twice_and_of_options_that_are_none(folder, tmp_path, capsys):
@@ -311,4 +315,4 @@ def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
             + ["--numbered", "--binary", "--by", "bm25", "--json"]
         )
     told = json.loads(capsys.readouterr().out)
-    assert told["queries"] == 2 and told["metrics"]["bm25"]["mrr"]["value"] == 1.0
+    assert told["queries"] == 2 and told["metrics"]["bm25"]["MRR"]["value"] == 1.0
