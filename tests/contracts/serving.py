@@ -27,14 +27,14 @@ from tests.contracts import tiny
 
 ROOT = Path(__file__).parents[2]
 OLDEST = "2.18"
-SUMS = 1e-5  # of numbers above 1, such as those of 200,000 tokens
+SUMS = 1e-5  # of numbers above 1, such as those of 20,000 tokens
 NASTY = [
     b"",
     b" ",
     b"good film",
     b"\xff\xfe\x80 film",
     b"good\0film \0",
-    b"good " * 209_715,
+    b"good " * 20_000,
     "¡película! 🎬 bad".encode(),
 ]
 LOADERS = {
@@ -210,7 +210,7 @@ def of_text(packed: Mapping[str, tf.Tensor], row: int) -> np.ndarray:
 
 
 def check_rows(signature, inputs: Mapping[str, list]) -> None:
-    """Any bytes get an answer, the same one alone as among others: nothing, invalid UTF-8, NUL, a megabyte of words."""
+    """Any bytes get an answer, the same one alone as among others: nothing, invalid UTF-8, NUL, a great many words."""
     columns = {name: tf.constant(from_json(rows), tf.string) for name, rows in inputs.items()}
     together = signature(**columns)
     for row in range(len(NASTY)):

@@ -53,6 +53,16 @@ def test_a_model_of_pairs_with_text_ops_and_dropout_between_steps_keeps_the_cont
     check_exported(contract.build(family, "classification", True), family, "classification", tmp_path, True, tokenizer)
 
 
+def test_a_megabyte_of_words_is_answered(tmp_path):
+    loaded = save(tmp_path)
+    texts = tf.constant([b"good " * 209_715, b"good " * tiny.MAX_TOKENS, b"bad"])
+    scores = loaded.signatures["serving_default"](text=texts)["scores"].numpy()
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-6)
+    vectors = loaded.signatures["embed"](text=texts)
+    assert vectors["length"].numpy().tolist() == [tiny.MAX_TOKENS, tiny.MAX_TOKENS, 1]
+    np.testing.assert_allclose(vectors["pooled"][0], vectors["pooled"][1], atol=1e-6)
+
+
 def example(**texts: bytes) -> bytes:
     made = tf.train.Example()
     for name, text in texts.items():
