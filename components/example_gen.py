@@ -26,7 +26,10 @@ def example_gen(
     task: Shared[str],
     input: Annotated[
         Source[str | dict[str, str]],
-        Field(description="path pattern of the data, or one for each of train, valid, test (or dev)"),
+        Field(
+            description="path pattern of the data, or one for each of train, valid, test (or dev): *, ** and ?; "
+            "{span}, each of which is read once; {version}, the last of which is; {label} or any {name} for fields"
+        ),
     ],
     format: Annotated[
         str | dict[str, Any],

@@ -1,4 +1,4 @@
-"""From a path pattern to files: globs, and `{span}`, `{label}` or any `{name}` captured from the path."""
+"""From a path pattern to files: globs, and `{span}`, `{version}`, `{label}` or any `{name}` captured from the path."""
 
 import glob
 import os
@@ -20,7 +20,8 @@ class SourceFile(NamedTuple):
 
 
 def find_files(pattern: str, span: str = "", where: str = "example_gen.input") -> list[SourceFile]:
-    """Files that match `pattern`, sorted by path; `{span}` is fixed to `span` where one is given.
+    """Files that match `pattern`, sorted by path; `{span}` is fixed to `span` where one is given. Of a span's versions,
+    where the pattern has `{version}`, only the last is read, and which it was makes no other data of it.
 
     where: what the user set it by, for the message. Raises DataError when none matches.
     """
@@ -35,7 +36,16 @@ def find_files(pattern: str, span: str = "", where: str = "example_gen.input") -
     if not files:
         named = pattern.replace("{span}", span) if span else pattern
         raise DataError(f"{where}: no file matches '{named}' (relative paths start at the working directory)")
-    return sorted(files, key=lambda file: file.path)
+    return sorted(_last_versions(files), key=lambda file: file.path)
+
+
+def _last_versions(files: list[SourceFile]) -> list[SourceFile]:
+    versions: dict[str, dict[str, list[SourceFile]]] = {}
+    for path, captures in files:
+        others = {name: value for name, value in captures.items() if name != "version"}
+        of_span = versions.setdefault(captures.get("span", ""), {})
+        of_span.setdefault(captures.get("version", ""), []).append(SourceFile(path, others))
+    return [file for of_span in versions.values() for file in of_span[max(of_span, key=_natural)]]
 
 
 def find_spans(pattern: str) -> list[str]:
@@ -43,7 +53,11 @@ def find_spans(pattern: str) -> list[str]:
     if "{span}" not in pattern:
         return [""]
     spans = {file.captures["span"] for file in find_files(pattern)}
-    return sorted(spans, key=lambda s: [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", s)])
+    return sorted(spans, key=_natural)
+
+
+def _natural(name: str) -> list[tuple]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def in_window(spans: list[str], window: str) -> list[str]:

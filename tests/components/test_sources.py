@@ -39,6 +39,17 @@ def test_spans_come_in_natural_order_and_pick_their_files(folder):
     assert file == ("span-10.csv", {"span": "10"})
 
 
+def test_the_last_version_of_each_span_is_read(folder):
+    for name in ("1/v2/a.csv", "1/v10/a.csv", "1/v10/b.csv", "2/v9/a.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("x")
+    pattern = "{span}/v{version}/*.csv"
+    assert find_spans(pattern) == ["1", "2"]
+    found = [("1/v10/a.csv", {"span": "1"}), ("1/v10/b.csv", {"span": "1"}), ("2/v9/a.csv", {"span": "2"})]
+    assert find_files(pattern) == found and find_files(pattern, "1") == found[:2]
+    assert find_files("1/v{version}/*.csv") == [(path, {}) for path, _ in found[:2]]
+
+
 def test_absolute_paths_and_double_stars(folder):
     assert [f.path for f in find_files(str(folder / "deep/**/*.csv"))] == [str(folder / "deep/a/b/c.csv")]
     assert [f.path for f in find_files(str(folder / "span-2.csv"))] == [str(folder / "span-2.csv")]
