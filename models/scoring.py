@@ -30,8 +30,8 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
         length = tf.minimum(tf.gather(lengths, row) - begin, most)
         index = tf.minimum(tf.gather(starts, row)[:, None] + places, tf.size(flat) - 1)
         batch = {IDS: tf.where(tf.sequence_mask(length, most), tf.gather(flat, index), vocabulary.pad), LENGTH: length}
-        losses, ids, here = task.losses(served.model(batch, training=False), batch)
-        here &= (tf.range(most - 1)[None, :] >= most - 1 - stride) | (begin == 0)[:, None]
+        losses, ids, here = task.losses(served.model(batch, training=False), batch)  # of the longest of these windows
+        here &= (tf.range(tf.shape(here)[1])[None, :] >= most - 1 - stride) | (begin == 0)[:, None]
         found = tf.where(here, losses, 0.0), here, here & (ids == unknown)
         found = [tf.reduce_sum(tf.cast(each, tf.float32), axis=1) for each in found]
         found = tf.math.unsorted_segment_sum(tf.stack(found, axis=1), row, count)

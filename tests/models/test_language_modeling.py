@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from data.errors import ConfigError
+from models import scoring
 from models.build import build_model
 from models.evaluation.language_modeling import LanguageModelingJudgement, _Unigrams
 from models.scoring import scores
@@ -40,6 +41,16 @@ def test_each_token_of_a_long_text_is_told_once_from_the_window_before_it(served
     found = scores(served, LanguageModeling(stride=stride), tf.constant([text, "good"]))
     np.testing.assert_allclose(found["loss"][0], expected, rtol=1e-5)
     assert found["tokens"].numpy().tolist() == [words + 1, 2]
+
+
+def test_windows_that_are_read_in_several_passes_tell_the_same(served, monkeypatch):
+    texts = tf.constant(["good bad film not fun good bad film", "good", "", "not fun"])
+    together = scores(served, LanguageModeling(stride=2), texts)
+    monkeypatch.setattr(scoring, "TOKENS", 6)  # a window a pass: the last ones are shorter than the first
+    traced = served.function(lambda text: scores(served, LanguageModeling(stride=2), text), ["text"])
+    apart = traced(texts)
+    np.testing.assert_allclose(apart["loss"], together["loss"], rtol=1e-5)
+    assert apart["tokens"].numpy().tolist() == together["tokens"].numpy().tolist() == [9, 2, 1, 3]
 
 
 def test_an_exported_model_has_places_for_what_it_writes():
