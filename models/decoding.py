@@ -69,19 +69,26 @@ def generate(
 def stream(
     decoder: Steps, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
 ) -> Iterator[tf.Tensor]:
-    """New tokens as they come, <int32>[B] a step; a row that still reads its prompt, or has ended, gives padding.
+    """New tokens as they come, <int32>[B] a step; a row that still reads its prompt, or has ended, gives padding. They
+    come as much later as the longest of `stops` may still turn out to be one.
 
     Raises ValueError for beam search, whose first token is known only at the end.
     """
     if options.method == "beam" or options.n_best > 1:
-        raise ValueError("stream: beam search and several draws have no first token to give before the last one")
+        raise ValueError(
+            f"stream: got method '{options.method}' with n_best {options.n_best}, which has no first token before the "
+            "last one; wanted another method than 'beam', and one answer"
+        )
     search = _Search(decoder, options, vocabulary, stops)
     carry, step = search.first_tokens(prompt), tf.function(search.next_tokens, autograph=False)
+    late = max(map(len, search.stops), default=1) - 1
     while not tf.reduce_all(carry.closed):
-        before, carry = carry, step(carry)
-        token = carry.ids[:, carry.position]
-        writes = (carry.position >= prompt.length) & ~before.closed
-        yield tf.where(writes & (token != search.end), token, vocabulary.pad)
+        carry = step(carry)
+        if (place := int(carry.position) - late) > 0:
+            yield search.sure(carry, place)
+    last = int(carry.position)
+    for place in range(max(last - late, 0) + 1, last + 1):
+        yield search.sure(carry, place)
 
 
 def _loop(step, carry):
@@ -117,6 +124,7 @@ class _Search:
         specials = vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.mask
         self.banned = sorted({each for each in specials if each is not None and each != self.end})
         self.stops = [list(stop) for stop in stops if len(stop)]
+        self.ends = len({self.end, *(stop[-1] for stop in self.stops)})  # tokens that may end a text
 
     def first_tokens(self, prompt: Prompt) -> _Carry:
         """After the first token of each prompt was read."""
@@ -164,6 +172,12 @@ class _Search:
             hidden=earlier,
         )
 
+    def sure(self, carry: _Carry, place: int) -> tf.Tensor:
+        """The tokens at a place <int32>[B]; padding for those of a prompt, and behind a row's end."""
+        made = place - carry.length
+        kept = (made >= 0) & (made < tf.where(carry.closed, carry.counts, self.options.max_tokens))
+        return tf.where(kept, carry.ids[:, place], self.pad)
+
     def _contrastive(self, carry: _Carry, scores: tf.Tensor, forced: tf.Tensor, given: tf.Tensor):
         """The candidate of highest probability less likeness to an earlier token (Su et al. 2022, eq. 5)."""
         rows, k = tf.shape(scores)[0], min(self.options.top_k or CANDIDATES, scores.shape[-1])
@@ -193,15 +207,16 @@ class _Search:
     def next_beams(self, carry: _Carry) -> _Carry:
         """One token more in every beam.
 
-        Of the 2 K likeliest continuations of a text's K beams at most K have ended, so K always go on. Those that end
-        leave the beams for `best` (as in Wu et al. 2016, section 7), where they cannot change any more.
+        As at most `ends` continuations of a beam have ended, K of the (1 + ends) K likeliest of a text's K beams go on.
+        Those that end leave the beams for `best` (as in Wu et al. 2016, section 7), where they cannot change any more.
         """
         beams, size = self.options.beams, carry.logits.shape[-1]
         position, made = carry.position + 1, carry.position + 1 - carry.length
         given = tf.one_hot(tf.gather(carry.ids, position, axis=1), size, 0.0, NEVER)
         scores = tf.where((made < 0)[:, None], given, self._processed(carry, made))
         every = tf.reshape(carry.scores[:, None] + scores, [-1, beams * size])
-        likeliest, index = tf.math.top_k(every, 2 * beams)  # [B, 2K]
+        wide = beams * min(1 + self.ends, size)
+        likeliest, index = tf.math.top_k(every, wide)
         token = tf.reshape(index % size, [-1])
         parent = tf.reshape(tf.range(tf.shape(every)[0])[:, None] * beams + index // size, [-1])
         ids = _set_column(tf.gather(carry.ids, parent), position, token)
@@ -210,10 +225,10 @@ class _Search:
         ended &= made >= 0
         value = tf.reshape(likeliest, [-1])
         normalised = tf.where(ended & ~closed & (value > NEVER / 2), value / self._penalty(made + 1), NEVER)
-        best = _best((ids, count, normalised), carry.best, beams)
-        going = tf.reshape(tf.where(ended, NEVER, value), [-1, 2 * beams])
+        best = _best((ids, count, normalised), carry.best, wide, beams)
+        going = tf.reshape(tf.where(ended, NEVER, value), [-1, wide])
         kept_scores, kept = tf.math.top_k(going, beams)
-        kept = tf.reshape(tf.range(tf.shape(going)[0])[:, None] * 2 * beams + kept, [-1])
+        kept = tf.reshape(tf.range(tf.shape(going)[0])[:, None] * wide + kept, [-1])
         hidden, state = self.decoder.advance(
             tf.gather(token, kept), self.decoder.reorder(carry.state, tf.gather(parent, kept))
         )
@@ -263,10 +278,10 @@ def _set_column(ids: tf.Tensor, position: tf.Tensor, token: tf.Tensor) -> tf.Ten
     return tf.where(tf.range(tf.shape(ids)[1])[None, :] == position, token[:, None], ids)
 
 
-def _best(new: tuple, old: tuple, beams: int) -> tuple:
-    """The best K of each text's K old and 2 K new ended texts: (ids, counts, scores), rows first."""
+def _best(new: tuple, old: tuple, wide: int, beams: int) -> tuple:
+    """The best K of each text's K old and `wide` new ended texts: (ids, counts, scores), rows first."""
     ids, counts, scores = (
-        tf.concat([_grouped(before, beams), _grouped(fresh, 2 * beams)], axis=1)
+        tf.concat([_grouped(before, beams), _grouped(fresh, wide)], axis=1)
         for fresh, before in zip(new, old, strict=True)
     )
     kept_scores, kept = tf.math.top_k(scores, beams)

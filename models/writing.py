@@ -19,7 +19,7 @@ def generation(served, task) -> Callable:
     """
     memory = "encoder_decoder" in task.needs
     endless = served.family.endless
-    options = task.generation_of(None if endless else served.max_tokens - 1)
+    options = task.generation_of(served.family, served.max_tokens)
     room = 1 if memory else served.max_tokens - (0 if endless else options.max_tokens)
     stops = stops_of(served.tokenizer, task.stop)
     vocabulary = Vocabulary.of(served.tokenizer)
@@ -164,17 +164,20 @@ class Written:
         return [[text.decode() for text in row] for row in written], found.scores.numpy().tolist()
 
     def stream(self, text: bytes, options: Generation, stop: Sequence[bytes] = ()) -> Iterator[str]:
-        """New text as it comes. A stop text is cut from the end where it has not been given out yet."""
+        """New text as it comes, as soon as it is sure: the bytes of a character may come one by one, and what may be the
+        start of a stop text waits."""
         ids: list[int] = []
-        told = ""
+        told = whole = ""
         for token in stream(self, self.prompt([text], options.max_tokens), options, self.vocabulary, self.stops(stop)):
             if (new := int(token[0])) != self.vocabulary.pad:
                 ids.append(new)
                 whole = self.writer.texts(tf.constant([[ids]]), tf.constant([[len(ids)]])).numpy()[0, 0].decode()
-                sure = whole.rstrip("\ufffd")  # the bytes of a character may come one by one
+                sure = whole.rstrip("\ufffd")
                 if len(sure) > len(told):
                     yield sure[len(told) :]
                     told = sure
+        if len(whole) > len(told):
+            yield whole[len(told) :]
 
     def stops(self, stop: Sequence[bytes]) -> list[list[int]]:
         ids, splits = (each.numpy().tolist() for each in self.writer.encode(tf.constant(list(stop), tf.string)))

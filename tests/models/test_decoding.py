@@ -49,8 +49,10 @@ def texts(result, row: int = 0) -> list[list[int]]:
     return [ids[:n].tolist() for ids, n in zip(result.ids[row].numpy(), result.lengths[row].numpy(), strict=True)]
 
 
-def every_text(model: Decoder, start: list[int], longest: int, penalty: float) -> list[tuple[float, list[int]]]:
-    """All texts of at most `longest` tokens, end included, the best first."""
+def every_text(
+    model: Decoder, start: list[int], longest: int, penalty: float, ends: tuple[int, ...] = (V.end,)
+) -> list[tuple[float, list[int]]]:
+    """All texts of at most `longest` tokens, one of `ends` included, the best first."""
     found = []
 
     def grow(ids: list[int], score: float) -> None:
@@ -58,8 +60,8 @@ def every_text(model: Decoder, start: list[int], longest: int, penalty: float) -
         scores = log_probabilities(model, ids)
         for token in TOKENS:
             total = score + scores[token]
-            if token == V.end or made + 1 == longest:
-                kept = ids[len(start) :] + ([token] if token != V.end else [])
+            if token in ends or made + 1 == longest:
+                kept = ids[len(start) :] + ([token] if token not in ends else [])
                 found.append((total / ((6.0 + made) / 6) ** penalty, kept))
             else:
                 grow([*ids, token], total)
@@ -77,6 +79,16 @@ def test_beam_search_finds_what_trying_every_text_finds(seed, penalty):
     found = generate(model, prompt([[2, 5]]), options, V)
     assert texts(found) == [text for _, text in expected]
     np.testing.assert_allclose(found.scores[0], [score for score, _ in expected], atol=1e-4)
+
+
+def test_beams_go_on_where_several_tokens_end_a_text():
+    """Two of the two likeliest tokens may end a text: the one beam goes on with the third."""
+    for seed in (0, 5, 14):
+        model = decoder(seed, sharp=0.5)
+        options = Generation(method="beam", beams=1, max_tokens=5, length_penalty=4.0)
+        found = generate(model, prompt([[2, 5]]), options, V, [[4], [6]])
+        score, text = every_text(model, [2, 5], 5, 4.0, (V.end, 4, 6))[0]
+        assert texts(found) == [text] and found.scores[0, 0].numpy() == pytest.approx(score, abs=1e-4)
 
 
 def test_few_beams_are_not_worse_than_one():
@@ -234,6 +246,16 @@ def test_a_stream_gives_what_generate_gives(method):
         assert [token for token in columns[row].tolist() if token != V.pad] == texts(found, row)[0]
 
 
+def test_a_stream_holds_back_what_may_be_a_stop():
+    model, options = decoder(4), Generation(max_tokens=10, min_tokens=9)
+    free = texts(generate(model, prompt(), options, V))[0]
+    for stops in ([free[3:4]], [free[3:5], [6] * 9], [[*free[:2], 1]]):
+        columns = np.stack([token.numpy() for token in stream(model, prompt(), options, V, stops)], axis=1)
+        found = generate(model, prompt(), options, V, stops)
+        for row in range(len(PROMPTS)):
+            assert [token for token in columns[row].tolist() if token != V.pad] == texts(found, row)[0]
+
+
 @pytest.mark.parametrize("options", [Generation(max_tokens=5), Generation(method="beam", beams=3, max_tokens=5)])
 def test_in_a_graph_it_is_the_same_without_xla(options):
     model = decoder(2)
@@ -277,5 +299,5 @@ def test_options_that_would_do_nothing_are_refused():
             Generation(**wrong)
     with pytest.raises(ValidationError, match="n_best: got 5 with 4 beams"):
         Generation(method="beam", n_best=5)
-    with pytest.raises(ValueError, match="no first token"):
+    with pytest.raises(ValueError, match="wanted another method than 'beam'"):
         next(stream(decoder(), prompt(), Generation(method="beam"), V))
