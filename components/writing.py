@@ -56,27 +56,31 @@ def _opened(
 ) -> tuple[Any, Any, list[bytes]]:
     """The loaded model, how it is to write, and what ends a text."""
     head = properties.get("head", {})
-    try:
-        chosen = _options(head.get("generation") or {}, options, properties["max_tokens"])
-    except ValueError as error:
-        raise ConfigError(f"generate: {str(error).replace('Value error, ', '').partition(', got {')[0]}") from None
     exported = saved_model.load_exported(directory)
     if exported.writer is None:
         raise ConfigError(
             f"{directory}: a model of {properties['task']} writes no text; wanted one of language_modeling or "
             "text_to_text"
         )
+    try:
+        chosen = _options(head.get("generation") or {}, options, _written(str(directory)).places)
+    except ValueError as error:
+        raise ConfigError(f"generate: {str(error).replace('Value error, ', '').partition(', got {')[0]}") from None
     return exported, chosen, [_encoded(each) for each in (*head.get("stop", ()), *stop)]
 
 
-def _options(own: Mapping[str, Any], given: Mapping[str, Any], max_tokens: int) -> Any:
-    """The config's options with those given in their place; another method leaves the config's method's own behind."""
+def _options(own: Mapping[str, Any], given: Mapping[str, Any], places: int) -> Any:
+    """The config's options with those given in their place; another method leaves the config's method's own behind.
+
+    places: of the model's tokens, 0 for any number; where nothing says how many to write, it writes no more than fit.
+    """
     from models.generation import OF_METHOD, Generation
 
     method = given.get("method", own.get("method", "greedy"))
     kept = {name: value for name, value in own.items() if method in OF_METHOD.get(name, (method,))}
-    most = {} if own else {"max_tokens": max(1, min(Generation().max_tokens, max_tokens - 1))}
-    return spec_of(Generation, {**most, **kept, **given})
+    most = Generation().max_tokens
+    most = min(most, places - 1) if places else most
+    return spec_of(Generation, {"max_tokens": most, **kept, **given})
 
 
 @lru_cache(maxsize=2)

@@ -44,6 +44,7 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
             sections["transform"]["word_bytes"] = family.word_bytes
             if "max_tokens" not in raw.get("transform", {}):
                 sections["transform"]["max_tokens"] = family.longest
+            problems += _check_places(task, trainer["head"], family, sections["transform"]["max_tokens"])
         if "pretrainer" in raw and sections["pretrainer"]:
             with _collecting(problems):
                 _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
@@ -70,6 +71,13 @@ def _check_head(task: str, head: dict[str, Any], examples: dict[str, Any]) -> li
     except ConfigError:  # told already
         fields = None
     return [] if fields is None else spec.check(fields)
+
+
+def _check_places(task: Any, head: dict[str, Any], family: Any, max_tokens: int) -> list[str]:
+    try:
+        return spec_of(TASKS[task], head).check_places(family, max_tokens)
+    except (KeyError, ValueError):  # told already
+        return []
 
 
 def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any, tokenizer: dict[str, Any]) -> None:

@@ -86,7 +86,7 @@ def _sizes(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
 
 class _Unigrams:
     """Words by their counts, one event kept for new ones as often as there were new ones (Witten and Bell 1991, method
-    C); a new word by its characters and an end, which are counted on the words, one more each and one for others."""
+    C); a new word by its characters and an end, which are counted on the kinds of words, once more for all others."""
 
     def __init__(self, texts: Iterable[str]):
         self.words: Counter[str | None] = Counter()

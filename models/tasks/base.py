@@ -67,6 +67,10 @@ class Task(BaseModel):
         """One line for each thing that is wrong with the parameters, for examples with these fields."""
         return []
 
+    def check_places(self, family: "Family", max_tokens: int) -> list[str]:
+        """One line for each parameter that does not fit into a model of this family that reads `max_tokens`."""
+        return []
+
     def settled(self, scores: "np.ndarray | None") -> Self:
         """The task, with what it takes from the training split where the config is silent; kept with the model.
 

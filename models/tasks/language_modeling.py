@@ -27,6 +27,13 @@ class LanguageModeling(Writing):
     required: ClassVar[tuple[str, ...]] = (TEXT,)
     blocks: ClassVar[bool] = True
 
+    def check_places(self, family, max_tokens):
+        wide = self.stride is not None and self.stride >= max_tokens
+        return super().check_places(family, max_tokens) + wide * [
+            f"trainer.head.stride: got {self.stride}, wanted {max_tokens - 1} at most: a window of transform.max_tokens = "
+            f"{max_tokens} tells no more"
+        ]
+
     def encode(self, examples, labels, places):
         return {}
 

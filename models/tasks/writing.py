@@ -1,7 +1,7 @@
 """What the tasks share that write text: a decoder's own logits, counted token by token, and how text is generated."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -11,7 +11,8 @@ from data.schema import WEIGHT
 from models.generation import Generation
 from models.tasks.base import Task
 
-NEW_TOKENS = 64  # at most, where the config is silent
+if TYPE_CHECKING:
+    from models.families.base import Family
 
 
 class Writing(Task):
@@ -70,16 +71,26 @@ class Writing(Task):
             return {"accuracy": 0.0, "perplexity": 1.0}
         return {"accuracy": float(right / tokens), "perplexity": float(np.exp(loss / tokens))}
 
-    def generation_of(self, places: int | None) -> Generation:
-        """How the exported model writes. places: of new tokens, at most; None for any number. Raises ConfigError."""
-        if self.generation is None:
-            return Generation(max_tokens=NEW_TOKENS if places is None else max(1, min(NEW_TOKENS, places)))
-        if places is not None and self.generation.max_tokens > places:
-            raise ConfigError(
-                f"trainer.head.generation.max_tokens: got {self.generation.max_tokens}, wanted {places} at most: the "
-                "model has no places for more; raise transform.max_tokens"
-            )
-        return self.generation
+    def check_places(self, family, max_tokens):
+        try:
+            self.generation_of(family, max_tokens)
+        except ConfigError as error:
+            return list(error.problems)
+        return []
+
+    def generation_of(self, family: "Family", max_tokens: int) -> Generation:
+        """How the exported model writes: of tokens as many as the config says, or as there are places for. Raises
+        ConfigError where it says more."""
+        chosen, places = self.generation or Generation(), max(max_tokens - 1, 1)
+        if family.endless or chosen.max_tokens <= places:
+            return chosen
+        for name, most in (("max_tokens", places), ("min_tokens", places - 1)):
+            if name in chosen.model_fields_set and getattr(chosen, name) > most:
+                raise ConfigError(
+                    f"trainer.head.generation.{name}: got {getattr(chosen, name)}, wanted {most} at most: the model has "
+                    f"no places for more; raise transform.max_tokens = {max_tokens}"
+                )
+        return Generation(**chosen.model_dump(exclude_unset=True) | {"max_tokens": places})
 
 
 def _count(here):

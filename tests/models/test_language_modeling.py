@@ -54,11 +54,26 @@ def test_windows_that_are_read_in_several_passes_tell_the_same(served, monkeypat
 
 
 def test_an_exported_model_has_places_for_what_it_writes():
+    gru, cached = tiny.family("gru"), tiny.family("transformer")
     task = LanguageModeling(generation={"max_tokens": 20})
-    assert task.generation_of(None).max_tokens == 20
+    assert task.generation_of(gru, 16).max_tokens == 20 and task.check_places(gru, 16) == []
     with pytest.raises(ConfigError, match="max_tokens: got 20, wanted 15 at most"):
-        task.generation_of(15)
-    assert LanguageModeling().generation_of(15).max_tokens == 15
+        task.generation_of(cached, 16)
+    assert LanguageModeling().generation_of(cached, 16).max_tokens == 15
+    beams = LanguageModeling(generation={"method": "beam", "min_tokens": 3})
+    assert beams.generation_of(cached, 16).model_dump(exclude_unset=True) == {
+        "method": "beam",
+        "min_tokens": 3,
+        "max_tokens": 15,
+    }
+    (problem,) = LanguageModeling(generation={"min_tokens": 15}).check_places(cached, 16)
+    assert "min_tokens: got 15, wanted 14 at most" in problem
+
+
+def test_a_window_moves_by_less_than_itself():
+    (problem,) = LanguageModeling(stride=16).check_places(tiny.family("gru"), 16)
+    assert "stride: got 16, wanted 15 at most" in problem
+    assert LanguageModeling(stride=15).check_places(tiny.family("gru"), 16) == []
 
 
 def test_blocks_count_by_the_tokens_they_tell():

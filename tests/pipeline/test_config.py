@@ -35,6 +35,17 @@ def test_a_familys_tokenizer_options_stay_beside_those_that_are_given():
     assert check_config(other).sections["tokenizer_gen"]["options"] == {}, "another kind has other options"
 
 
+def test_a_model_has_places_for_what_it_is_to_write():
+    raw = {**GOOD, "task": "language_modeling", "transform": {"max_tokens": 16}}
+    head = {"stride": 20, "generation": {"max_tokens": 40}}
+    assert problems({**raw, "trainer": {"family": "gpt2", "head": head}}) == [
+        "trainer.head.generation.max_tokens: got 40, wanted 15 at most: the model has no places for more; raise "
+        "transform.max_tokens = 16",
+        "trainer.head.stride: got 20, wanted 15 at most: a window of transform.max_tokens = 16 tells no more",
+    ]
+    assert check_config({**raw, "trainer": {"family": "gru", "head": {"generation": {"max_tokens": 40}}}})
+
+
 def test_windows_are_for_tasks_that_merge_them():
     example_gen = {"input": "a.conll", "fields": {"tokens": "1", "tags": "2"}}
     raw = {**GOOD, "task": "tagging", "example_gen": example_gen, "transform": {"stride": 64}}

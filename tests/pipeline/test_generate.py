@@ -58,6 +58,7 @@ def test_it_goes_on_as_the_config_says_and_as_options_say(model):
     assert generate(root, "one two", "six", "--max-tokens", "1") == "three\nseven\n"
     assert generate(root, "one", "--stop", "four") == "two three\n"
     assert generate(root, "one two", "--stream") == "three four five\n"
+    assert generate(root, "one", "--stop", "four five", "--stream") == "two three\n"
     (row,) = map(json.loads, generate(root, "one", "--method", "beam", "--n-best", "2", "--json").splitlines())
     assert row["prompt"] == "one" and row["answers"][0]["text"] == "two three four five" and len(row["answers"]) == 2
 
@@ -65,5 +66,5 @@ def test_it_goes_on_as_the_config_says_and_as_options_say(model):
 def test_what_does_not_fit_is_said(model):
     with pytest.raises(ConfigError, match="beams: method 'greedy' does not read it"):
         generate(model[0], "one", "--beams", "3")
-    with pytest.raises(ConfigError, match="beam search and several draws have no first token"):
+    with pytest.raises(ConfigError, match="wanted another method than 'beam'"):
         generate(model[0], "one", "--method", "beam", "--stream")
