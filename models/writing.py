@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -9,6 +10,8 @@ import tensorflow as tf
 from models.decoding import Prompt, generate, stream
 from models.families.base import Vocabulary
 from models.generation import Generation
+
+BEFORE = b"a"  # a word
 
 
 def generation(served, task) -> Callable:
@@ -21,8 +24,10 @@ def generation(served, task) -> Callable:
     endless = served.family.endless
     options = task.generation_of(served.family, served.max_tokens)
     room = 1 if memory else served.max_tokens - (0 if endless else options.max_tokens)
-    stops = stops_of(served.tokenizer, task.stop)
     vocabulary = Vocabulary.of(served.tokenizer)
+    # A copy makes its resources anew: training sets seeds, and TensorFlow then forgets those of SentencePiece's op.
+    encode, stop = partial(_encode, copy(served.tokenizer)), [text.encode() for text in task.stop]
+    stops = stops_of(encode, stop, vocabulary.unknown)
 
     def write(text):
         rows = tf.shape(text)[0]
@@ -37,11 +42,23 @@ def generation(served, task) -> Callable:
     return write
 
 
-def stops_of(tokenizer, stop) -> list[list[int]]:
-    """Ids of the texts that end what is written."""
-    # A copy makes its resources anew: training sets seeds, and TensorFlow then forgets those of SentencePiece's op.
-    ids, splits = copy(tokenizer).encode(list(stop))
-    return [ids[a:b].tolist() for a, b in zip(splits, splits[1:], strict=False)]
+def stops_of(encode: Callable, stop: Sequence[bytes], unknown: int | None) -> list[list[int]]:
+    """Ids of the texts that end what is written: as they are alone, behind a space and at the end of a word, since
+    SentencePiece and byte-level BPE have other tokens for each.
+
+    encode: texts <string>[N] -> ids <int32>[total] and row splits."""
+    texts = BEFORE, *stop, *(b" " + text for text in stop), *(BEFORE + text for text in stop)
+    ids, splits = (each.numpy().tolist() for each in encode(tf.constant(texts)))
+    before, *rows = (ids[a:b] for a, b in zip(splits, splits[1:], strict=False))
+    alone, behind = rows[: 2 * len(stop)], rows[2 * len(stop) :]
+    if unknown not in before:  # which may stand for what follows too
+        alone += [row[len(before) :] for row in behind if row[: len(before)] == before]
+    return [list(each) for each in dict.fromkeys(map(tuple, alone)) if each]
+
+
+def _encode(tokenizer, text: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    ids = tokenizer.graph(text)
+    return ids.values, ids.row_splits
 
 
 def prompt_of(served, text: tf.Tensor, memory: bool, room: tf.Tensor) -> Prompt:
@@ -100,10 +117,6 @@ class Writer(tf.Module):
             hidden, after = decoder.advance(ids, tf.nest.pack_sequence_as(template, list(state)))
             return hidden, *tf.nest.flatten(after)
 
-        def encode(text):
-            ids = served.tokenizer.graph(text)
-            return ids.values, ids.row_splits
-
         about = [-1 if each is None else each for each in vocabulary[1:6]]
         number, texts = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.string)
         self.prompt = _traced(
@@ -115,7 +128,7 @@ class Writer(tf.Module):
         self.logits = _traced(decoder.logits, _specs(self.advance)[0])
         ids, lengths = tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None, None], tf.int32)
         self.texts = _traced(lambda ids, lengths: texts_of(served.tokenizer, ids, lengths), ids, lengths)
-        self.encode = _traced(encode, texts)
+        self.encode = _traced(partial(_encode, served.tokenizer), texts)
         self.about = _traced(lambda: tf.constant([*about, vocabulary.size, places]))
 
 
@@ -164,8 +177,8 @@ class Written:
         return [[text.decode() for text in row] for row in written], found.scores.numpy().tolist()
 
     def stream(self, text: bytes, options: Generation, stop: Sequence[bytes] = ()) -> Iterator[str]:
-        """New text as it comes, as soon as it is sure: the bytes of a character may come one by one, and what may be the
-        start of a stop text waits."""
+        """New text as soon as it is sure: the bytes of a character may come one by one, and what may be the start of a
+        stop text waits."""
         ids: list[int] = []
         told = whole = ""
         for token in stream(self, self.prompt([text], options.max_tokens), options, self.vocabulary, self.stops(stop)):
@@ -180,8 +193,7 @@ class Written:
             yield whole[len(told) :]
 
     def stops(self, stop: Sequence[bytes]) -> list[list[int]]:
-        ids, splits = (each.numpy().tolist() for each in self.writer.encode(tf.constant(list(stop), tf.string)))
-        return [ids[a:b] for a, b in zip(splits, splits[1:], strict=False)]
+        return stops_of(self.writer.encode, stop, self.vocabulary.unknown)
 
     def init_state(self, memory, mask, max_tokens):
         return tuple(self.writer.first(*(each for each in (memory, mask) if each is not None)))

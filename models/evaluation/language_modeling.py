@@ -21,7 +21,8 @@ class LanguageModelingJudgement(Summed):
     """
 
     higher: ClassVar[tuple[str, ...]] = ()
-    lower: ClassVar[tuple[str, ...]] = ("perplexity", "word_perplexity", "bits_per_byte")
+    # The first one decides where models are compared: one with other tokens has another perplexity for as good a model.
+    lower: ClassVar[tuple[str, ...]] = ("bits_per_byte", "perplexity", "word_perplexity")
     texts: ClassVar[tuple[str, ...]] = (TEXT,)
     truth: ClassVar[tuple[str, ...]] = (TEXT,)
     slices: ClassVar[tuple[str, ...]] = (LENGTH,)

@@ -30,8 +30,8 @@ class LanguageModeling(Writing):
     def check_places(self, family, max_tokens):
         wide = self.stride is not None and self.stride >= max_tokens
         return super().check_places(family, max_tokens) + wide * [
-            f"trainer.head.stride: got {self.stride}, wanted {max_tokens - 1} at most: a window of transform.max_tokens = "
-            f"{max_tokens} tells no more"
+            f"trainer.head.stride: got {self.stride}, wanted {max_tokens - 1} at most: a window of "
+            f"transform.max_tokens = {max_tokens} tells no more"
         ]
 
     def encode(self, examples, labels, places):

@@ -87,8 +87,8 @@ class Writing(Task):
         for name, most in (("max_tokens", places), ("min_tokens", places - 1)):
             if name in chosen.model_fields_set and getattr(chosen, name) > most:
                 raise ConfigError(
-                    f"trainer.head.generation.{name}: got {getattr(chosen, name)}, wanted {most} at most: the model has "
-                    f"no places for more; raise transform.max_tokens = {max_tokens}"
+                    f"trainer.head.generation.{name}: got {getattr(chosen, name)}, wanted {most} at most: the model "
+                    f"has no places for more; raise transform.max_tokens = {max_tokens}"
                 )
         return Generation(**chosen.model_dump(exclude_unset=True) | {"max_tokens": places})
 

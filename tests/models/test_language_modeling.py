@@ -103,6 +103,7 @@ def test_words_and_bytes_are_of_the_text_and_its_end():
     assert found["bits_per_byte"] == pytest.approx(18 / np.log(2) / (len("the niño slept".encode()) + 1 + 5 + 1))
     assert "1 of 9 tokens are words that the vocabulary lacks" in judged().remarks()[0]
     assert judged(unknown=np.zeros(2, np.int32)).remarks() == []
+    assert LanguageModelingJudgement.lower[0] == "bits_per_byte", "which decides between models with other tokens"
 
 
 def test_unigrams_are_probabilities():
