@@ -1,5 +1,7 @@
 """The rows that a trainer reads: token records of all spans, or blocks cut from their texts."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from components.artifacts import Tokens
@@ -7,11 +9,19 @@ from data.errors import DataError
 
 
 def rows_of(
-    tokens: list[Tokens], split: str, labels: list[str], word_bytes: int, half_life: float, task: Any, cut: Any
+    tokens: list[Tokens],
+    split: str,
+    labels: list[str],
+    word_bytes: int,
+    half_life: float,
+    task: Any,
+    max_tokens: int,
+    end: int | None,
 ) -> Any:
     """The rows of a split over all spans, or None where there is none.
 
-    half_life: spans in which the weight of a row to train on halves; 0: it does not. cut: `cut_blocks`, or None.
+    half_life: spans in which the weight of a row to train on halves; 0: it does not. max_tokens, end: of blocks, and
+    the token behind each text in them.
     """
     from data.store import Shards, TokenStore
 
@@ -25,20 +35,27 @@ def rows_of(
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    if cut:
-        whole = [(f"{split}-{n}", group) for n, group in enumerate(groups) if group.paths]
-        groups = [group._replace(paths=[cut(name, group.paths)]) for name, group in whole]
-    store = TokenStore(groups, labels, word_bytes)
+    # Each worker cuts blocks of its own; what is mapped stays readable when the folder is gone.
+    with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
+        if task.blocks:
+            spans = [artifact.properties["span"] for artifact in tokens]
+            whole = [(span, group) for span, group in zip(spans, groups, strict=True) if group.paths]
+            groups = [
+                group._replace(paths=[_cut(group.paths, Path(folder) / f"{n}.arrow", max_tokens, end, split, span)])
+                for n, (span, group) in enumerate(whole)
+            ]
+        store = TokenStore(groups, labels, word_bytes)
     store.weights = task.weights(store)
     return store
 
 
-def cut_blocks(scratch: Any, length: int, end: int | None, name: str, shards: Any) -> Any:
+def _cut(shards: Any, path: Path, length: int, end: int | None, split: str, span: str) -> Path:
     """The shard of blocks of a span's texts, one after another, each token once told."""
     from data.blocks import write_blocks
 
-    path = scratch / "blocks" / f"{name}.arrow"
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not write_blocks(shards, path, length, end):
-        raise DataError(f"trainer: {name} has less than two tokens; wanted a longer text")
+        raise DataError(
+            f"trainer: the {split} split of span '{span}' has less than two tokens, of which no block can be cut; "
+            "wanted a longer text; look at [example_gen] splits"
+        )
     return path

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from components.artifacts import Examples, Model, Pretrained, Schema, TokenizerFiles, Tokens
 from components.base import Input, Output, Recorded, Runtime, Shared, Source, component
-from components.rows import cut_blocks, rows_of
+from components.rows import rows_of
 from components.specs import (
     Table,
     checked,
@@ -119,8 +119,8 @@ def trainer(
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    cut = partial(cut_blocks, model.scratch, max_tokens, words.special.end) if job.blocks else None
-    stores = {s: rows_of(tokens, s, labels, spec.word_bytes, span_half_life, job, cut) for s in ("train", "valid")}
+    read = labels, spec.word_bytes, span_half_life, job, max_tokens, words.special.end
+    stores = {split: rows_of(tokens, split, *read) for split in ("train", "valid")}
     job = job.settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)
     vocabulary, known = Vocabulary.of(words), known_of(champion, words, labels)

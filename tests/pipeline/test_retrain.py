@@ -115,6 +115,6 @@ def test_older_spans_may_weigh_less(folder):
     tokens = [Tokens.load(folder / run["artifact"]) for run in record["stages"]["transform"]][:2]
     rows = [each.properties["splits"]["train"]["texts"] for each in tokens]
     task = TASKS["classification"]()
-    store = rows_of(tokens, "train", ["bad", "good"], 0, 0.5, task, None)
+    store = rows_of(tokens, "train", ["bad", "good"], 0, 0.5, task, 16, None)
     assert store.weights.tolist() == [0.25] * rows[0] + [1.0] * rows[1]
-    assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, None).weights.tolist()) == {1.0}
+    assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, 16, None).weights.tolist()) == {1.0}
