@@ -78,8 +78,14 @@ class MultiHeadAttention(keras.layers.Layer):
         """Keys and values of the source, which later queries need not compute again."""
         return self._split(self.key(source)), self._split(self.value(source))
 
-    def attend(self, queries: tf.Tensor, cache: Cache, keep: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def attend(
+        self, queries: tf.Tensor, cache: Cache, keep: tf.Tensor, training: bool = False, look: Callable | None = None
+    ) -> tf.Tensor:
+        """look: is shown the weights <float>[B, heads, U, T]."""
+
         def drop(weights):
+            if look:
+                look(weights)
             return self.drop(weights, training=training)
 
         heads = scaled_dot_product(self._split(self.query(queries)), *cache, keep, drop)
@@ -122,13 +128,15 @@ class TransformerLayer(keras.layers.Layer):
         )
 
     def step(self, x, cache: Cache, position, memory_cache: Any = None, memory_keep=None):
-        """The same for one more token: x <float>[B, 1, width] at `position` <int32>[] -> (x, cache with it).
+        """The same for one more token: x <float>[B, 1, width] at `position` <int32>[] -> (x, cache with it, how much of
+        its attention each token of the memory got <float32>[B, S], or None).
 
         The cache [B, heads, steps, width / heads] is written where the position is: a masked where, since Keras's
         slice_update asks for XLA, which servers may have switched off.
         """
         here = tf.range(cache[0].shape[2])
         grown: list[Cache] = []
+        looks: list[tf.Tensor] = []
 
         def attend(x):
             new = zip(cache, self.attention.cache(x), strict=True)
@@ -136,8 +144,12 @@ class TransformerLayer(keras.layers.Layer):
             grown.append((keys, values))
             return self.attention.attend(x, grown[0], here <= position)
 
-        x = self._apply(x, attend, lambda x: self.to_memory.attend(x, memory_cache, memory_keep), training=False)
-        return x, grown[0]
+        def attend_memory(x):
+            return self.to_memory.attend(x, memory_cache, memory_keep, look=looks.append)
+
+        x = self._apply(x, attend, attend_memory, training=False)
+        look = tf.reduce_mean(tf.cast(looks[0][:, :, 0], tf.float32), axis=1) if looks else None
+        return x, grown[0], look
 
     def _apply(self, x, attend: Callable, attend_memory: Callable, training: bool) -> tf.Tensor:
         sublayers = [attend, *([attend_memory] if self.memory else []), lambda x: self.outer(self.inner(x))]

@@ -1,6 +1,6 @@
 """Text from a decoder, token by token: greedy, drawn, contrastive and beam search, one loop for every family.
 
-It uses nothing of a decoder but `init_state`, `advance`, `logits` and `reorder` (models/layers.py), and plain ops on
+It uses nothing of a decoder but what `Steps` has (models/layers.py), and plain ops on
 states of static shape: the same loop runs eagerly, streams from Python and is exported in a signature that TF Serving,
 where XLA is off, can run. Prompts of different lengths share a batch: a row reads its own prompt to its end while
 others already write, so what a row gets does not depend on its neighbours.
@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from models.families.base import Vocabulary
 from models.generation import Generation
+from models.groups import best_of, grouped, set_column
 from models.scores import NEVER, drawn, ends_with, processed
 
 CANDIDATES = 4  # of contrastive search, where top_k says nothing
+UNSEEN = 1e-6  # least attention that counts: what got none at all would take everything from a score
 
 
 class Steps(Protocol):
@@ -27,12 +29,15 @@ class Steps(Protocol):
 
     def logits(self, hidden: tf.Tensor) -> tf.Tensor: ...
 
+    def coverage(self, state: Any) -> tf.Tensor: ...
+
     def reorder(self, state: Any, parents: tf.Tensor) -> Any: ...
 
 
 class Generated(NamedTuple):
     """ids <int32>[B, n_best, max_tokens], new tokens without the end, padded; lengths <int32>[B, n_best];
-    scores <float32>[B, n_best], sums of log-probabilities, end included (beam search: over the length penalty)."""
+    scores <float32>[B, n_best], sums of log-probabilities, end included (beam search: over the length penalty, and
+    with the coverage penalty)."""
 
     ids: tf.Tensor
     lengths: tf.Tensor
@@ -55,7 +60,12 @@ class Prompt(NamedTuple):
 def generate(
     decoder: Steps, prompt: Prompt, options: Generation, vocabulary: Vocabulary, stops: Sequence[Sequence[int]] = ()
 ) -> Generated:
-    """Generates until every row has ended. stops: sequences of ids that end a text and are cut from it."""
+    """Generates until every row has ended. stops: sequences of ids that end a text and are cut from it.
+
+    Raises ValueError for a coverage penalty where there is no source.
+    """
+    if options.coverage_penalty and prompt.memory is None:
+        raise ValueError("coverage_penalty: the model reads no source that could be covered; wanted 0")
     search = _Search(decoder, options, vocabulary, stops)
     copies = {"beam": options.beams, "sample": options.n_best}.get(options.method, 1)
     repeated = Prompt(*(None if each is None else tf.repeat(each, copies, axis=0) for each in prompt))
@@ -63,7 +73,7 @@ def generate(
         carry = _loop(search.next_beams, search.first_beams(repeated, tf.shape(prompt.ids)[0]))
     else:
         carry = _loop(search.next_tokens, search.first_tokens(repeated))
-    return Generated(*(_grouped(each, copies)[:, : options.n_best] for each in search.ended(carry, repeated.length)))
+    return Generated(*(grouped(each, copies)[:, : options.n_best] for each in search.ended(carry, repeated.length)))
 
 
 def stream(
@@ -155,7 +165,7 @@ class _Search:
             token = tf.where(forced, given, tf.where(carry.closed, self.pad, choice))
             hidden, state = self.decoder.advance(token, carry.state)
         writes = ~(forced | carry.closed)
-        ids = _set_column(carry.ids, position, token)
+        ids = set_column(carry.ids, position, token)
         ended, count = self._ended(ids, position, token, made)
         earlier = carry.hidden
         if self.options.method == "contrastive":
@@ -219,13 +229,16 @@ class _Search:
         likeliest, index = tf.math.top_k(every, wide)
         token = tf.reshape(index % size, [-1])
         parent = tf.reshape(tf.range(tf.shape(every)[0])[:, None] * beams + index // size, [-1])
-        ids = _set_column(tf.gather(carry.ids, parent), position, token)
+        ids = set_column(tf.gather(carry.ids, parent), position, token)
         made, closed = tf.gather(made, parent), tf.gather(carry.closed, parent)
         ended, count = self._ended(ids, position, token, made)
         ended &= made >= 0
         value = tf.reshape(likeliest, [-1])
-        normalised = tf.where(ended & ~closed & (value > NEVER / 2), value / self._penalty(made + 1), NEVER)
-        best = _best((ids, count, normalised), carry.best, wide, beams)
+        total = value / self._penalty(made + 1)
+        if self.options.coverage_penalty:
+            total += tf.gather(self._uncovered(carry.state), parent)
+        normalised = tf.where(ended & ~closed & (value > NEVER / 2), total, NEVER)
+        best = best_of((ids, count, normalised), carry.best, wide, beams)
         going = tf.reshape(tf.where(ended, NEVER, value), [-1, wide])
         kept_scores, kept = tf.math.top_k(going, beams)
         kept = tf.reshape(tf.range(tf.shape(going)[0])[:, None] * wide + kept, [-1])
@@ -248,13 +261,19 @@ class _Search:
         worst = tf.reduce_min(tf.reshape(best, [-1, self.options.beams]), axis=1)
         enough = worst > NEVER / 2
         if not self.options.early_stopping:
-            # Scores only fall, and the penalty divides them by most at full length: no beam can come out above this.
+            # Scores only fall, the penalty divides them by most at full length, and what is not covered only takes
+            # from them: no beam can come out above this.
             enough &= tf.reduce_max(going, axis=1) / self._penalty(self.options.max_tokens) <= worst
         return enough | (made >= self.options.max_tokens)
 
     def _penalty(self, tokens) -> tf.Tensor:
-        """Wu et al. 2016, equation 14."""
+        """Wu et al. 2016, equation 14: lp."""
         return ((5.0 + tf.cast(tokens, tf.float32)) / 6.0) ** self.options.length_penalty
+
+    def _uncovered(self, state: Any) -> tf.Tensor:
+        """cp of the same equation <float32>[N], at most 0."""
+        seen = tf.clip_by_value(self.decoder.coverage(state), UNSEEN, 1.0)
+        return self.options.coverage_penalty * tf.reduce_sum(tf.math.log(seen), axis=1)
 
     def _processed(self, carry: _Carry, made: tf.Tensor) -> tf.Tensor:
         return processed(carry.logits, carry.ids, carry.position, made, self.options, self.end, self.banned)
@@ -272,27 +291,3 @@ class _Search:
         places = tf.range(self.options.max_tokens)[None, :]
         new = tf.gather(ids, length[:, None] + places, batch_dims=1)
         return tf.where(places < counts[:, None], new, self.pad), counts, scores
-
-
-def _set_column(ids: tf.Tensor, position: tf.Tensor, token: tf.Tensor) -> tf.Tensor:
-    return tf.where(tf.range(tf.shape(ids)[1])[None, :] == position, token[:, None], ids)
-
-
-def _best(new: tuple, old: tuple, wide: int, beams: int) -> tuple:
-    """The best K of each text's K old and `wide` new ended texts: (ids, counts, scores), rows first."""
-    ids, counts, scores = (
-        tf.concat([_grouped(before, beams), _grouped(fresh, wide)], axis=1)
-        for fresh, before in zip(new, old, strict=True)
-    )
-    kept_scores, kept = tf.math.top_k(scores, beams)
-    return tuple(_flat(each) for each in (*(tf.gather(e, kept, batch_dims=1) for e in (ids, counts)), kept_scores))
-
-
-def _grouped(rows: tf.Tensor, n: int) -> tf.Tensor:
-    """[B * n, ...] -> [B, n, ...]."""
-    return tf.reshape(rows, tf.concat([[-1, n], tf.shape(rows)[1:]], axis=0))
-
-
-def _flat(groups: tf.Tensor) -> tf.Tensor:
-    """[B, n, ...] -> [B * n, ...]."""
-    return tf.reshape(groups, tf.concat([[-1], tf.shape(groups)[2:]], axis=0))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 OF_METHOD = {  # options that only some methods read; setting one for another method is an error
     "beams": ("beam",),
     "length_penalty": ("beam",),
+    "coverage_penalty": ("beam",),
     "early_stopping": ("beam",),
     "n_best": ("beam", "sample"),
     "temperature": ("sample",),
@@ -31,6 +32,12 @@ class Generation(BaseModel):
     n_best: int = Field(1, ge=1, description="answers for each text: the best beams, or so many draws")
     length_penalty: float = Field(
         0.6, ge=0, description="exponent a of ((5 + tokens) / 6)^a, by which a beam's log-likelihood is divided"
+    )
+    coverage_penalty: float = Field(
+        0.0,
+        ge=0,
+        description="weight b of b * sum of log(min(attention that a token of the source got, 1)), added to a beam's "
+        "score: against leaving out parts of the source; for models that read one",
     )
     early_stopping: bool = Field(
         False, description="stop when as many beams have ended as are kept; else when none under way can be better"

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.schema import FROZEN
+from models.families.base import COVERAGE
 from models.packing import apart
 
 
@@ -108,7 +109,7 @@ class Decoder(Encoder):
 
     family: has, next to its parameters, `decode(parts, packed, training) -> Encoded`, `logits(parts, hidden)`,
       `init_state(parts, memory, mask, max_tokens)`, `step(parts, ids, state) -> (hidden <float>[B, width], state)`
-      and, with a memory, `encode(parts, packed, training) -> Encoded`.
+      and, with a memory, `encode(parts, packed, training) -> Encoded` and COVERAGE in the states.
     """
 
     def __init__(self, parts: dict, family: Any, ladder: Sequence[Sequence[keras.layers.Layer]] = ()):
@@ -140,9 +141,18 @@ class Decoder(Encoder):
         """As `step`, with the vector <float>[B, width] that `logits` scores the next token from."""
         return self.family.step(self.parts, ids, state)
 
+    def coverage(self, state) -> tf.Tensor:
+        """How much attention each token of the source got so far <float32>[B, S]; 1 where there is no token."""
+        return state[COVERAGE]
+
     def reorder(self, state, parents: tf.Tensor):
         """The state whose row n is row parents[n] of this one; parents <int32>[any number], as beam search asks."""
         return tf.nest.map_structure(lambda each: tf.gather(each, parents) if each.shape.rank else each, state)
+
+
+def uncovered(mask: tf.Tensor) -> tf.Tensor:
+    """The coverage that a state begins with; mask <bool>[B, S]."""
+    return tf.where(mask, 0.0, 1.0)
 
 
 def alike(hidden: tf.Tensor, table: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from models.families.base import Encoded
+from models.families.base import COVERAGE, Encoded
+from models.layers import uncovered
 
 
 class Attention(keras.layers.Layer):
@@ -26,16 +27,18 @@ class Attention(keras.layers.Layer):
     def build(self, *_, **__):
         """Nothing to do: the parts build themselves at the first call."""
 
-    def call(self, query: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, query: tf.Tensor, keys: tf.Tensor, memory: tf.Tensor, keep: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """query <float>[B, U, width], keys <float>[B, S, width] as `of_memory` gives them of memory <float>[B, S, M],
-        keep <bool>[B, S] -> <float>[B, U, M]; zeros for a source without tokens."""
+        keep <bool>[B, S] -> <float>[B, U, M], zeros for a source without tokens, and the weights <float32>[B, U, S]."""
         if self.additive:
             scores = self.score(tf.tanh(self.of_query(query)[:, :, None] + keys[:, None]))[..., 0]
         else:
             scores = tf.matmul(query, keys, transpose_b=True)
         keep = keep[:, None]
         weights = tf.where(keep, tf.nn.softmax(tf.where(keep, tf.cast(scores, tf.float32), -1e9)), 0.0)
-        return tf.matmul(tf.cast(weights, memory.dtype), memory)
+        return tf.matmul(tf.cast(weights, memory.dtype), memory), weights
 
 
 class RecurrentDecoder:
@@ -82,7 +85,7 @@ class RecurrentDecoder:
             for n, (layer, states) in enumerate(zip(parts["target_layers"], state["layers"], strict=True)):
                 inputs = parts["dropout"](hidden, training=training) if n else hidden
                 hidden = layer(inputs, initial_state=states, training=training)
-            seen = self._seen(parts, hidden, state)
+            seen, _ = self._seen(parts, hidden, state)
         hidden = parts["dropout"](self._told(parts, hidden, seen, words), training=training)
         return Encoded(hidden, None, (words, hidden), packed["target_mask"])
 
@@ -90,21 +93,23 @@ class RecurrentDecoder:
         return self.family.logits(parts, hidden)
 
     def init_state(self, parts, memory, mask, max_tokens):
-        """Each layer's states <float>[B, width]; the source's vectors, what the attention makes of them, and mask."""
+        """Each layer's states <float>[B, width]; the source's vectors, what the attention makes of them, and mask; the
+        attention to each of its tokens so far."""
         length = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
         last = self.family.last(memory, length)
         layers = [[project(last) for project in projects] for projects in parts["start"]]
-        return {"layers": layers, "memory": memory, "keys": parts["attention"].of_memory(memory), "mask": mask}
+        keys = parts["attention"].of_memory(memory)
+        return {"layers": layers, "memory": memory, "keys": keys, "mask": mask, COVERAGE: uncovered(mask)}
 
     def step(self, parts, ids, state):
         words = parts["embedding"](ids)
         if self.additive:
-            hidden, seen, layers = self._additive_step(parts, words, state, state["layers"])
+            hidden, seen, look, layers = self._additive_step(parts, words, state, state["layers"])
         else:
             hidden, layers = self._cells(parts, words, state["layers"])
-            seen = self._seen(parts, hidden[:, None], state)[:, 0]
+            seen, look = (each[:, 0] for each in self._seen(parts, hidden[:, None], state))
         told = self._told(parts, hidden, seen, words)
-        return told, {**state, "layers": layers}
+        return told, {**state, "layers": layers, COVERAGE: state[COVERAGE] + look}
 
     def _cells(self, parts, x, before):
         layers = []
@@ -117,10 +122,10 @@ class RecurrentDecoder:
         return parts["attention"](query, state["keys"], state["memory"], state["mask"])
 
     def _additive_step(self, parts, words, state, layers):
-        """One token: words <float>[B, embedding] -> the top state, what it saw, and all states."""
-        seen = self._seen(parts, layers[-1][0][:, None], state)[:, 0]
+        """One token: words <float>[B, embedding] -> the top state, what it saw, where it looked, and all states."""
+        seen, look = (each[:, 0] for each in self._seen(parts, layers[-1][0][:, None], state))
         hidden, layers = self._cells(parts, tf.concat([words, seen], axis=1), layers)
-        return hidden, seen, layers
+        return hidden, seen, look, layers
 
     def _unrolled(self, parts, words, state):
         """The same for tokens one after another, <float>[B, U, embedding] -> states and what they saw, [B, U, ...]."""
@@ -128,7 +133,7 @@ class RecurrentDecoder:
         arrays = [tf.TensorArray(words.dtype, steps) for _ in range(2)]
 
         def step(n, layers, hiddens, seens):
-            hidden, seen, layers = self._additive_step(parts, tf.gather(words, n, axis=1), state, layers)
+            hidden, seen, _, layers = self._additive_step(parts, tf.gather(words, n, axis=1), state, layers)
             return n + 1, layers, hiddens.write(n, hidden), seens.write(n, seen)
 
         *_, hiddens, seens = tf.while_loop(

@@ -95,9 +95,9 @@ class Writer(tf.Module):
 
     prompt: text <string>[N] and room <int32>[] -> the tensors of `prompt_of`. first: memory and mask, or mask alone ->
     a state's tensors, with caches of `max_tokens` places. advance: ids <int32>[N] and a state's tensors -> the vector
-    <float>[N, width] and the state's tensors. logits: of a vector. texts: as `texts_of`. encode: texts <string>[N] ->
-    ids <int32>[total] and row splits. about: pad, unknown, start, end, mask (-1: none), size of the vocabulary, and
-    places (0: any number) <int32>[7].
+    <float>[N, width] and the state's tensors. coverage: of a state's tensors, where there is a memory. logits: of a
+    vector. texts: as `texts_of`. encode: texts <string>[N] -> ids <int32>[total] and row splits. about: pad, unknown,
+    start, end, mask (-1: none), size of the vocabulary, and places (0: any number) <int32>[7].
     """
 
     def __init__(self, served, memory: bool):
@@ -114,8 +114,11 @@ class Writer(tf.Module):
             return tuple(tf.nest.flatten(state))
 
         def advance(ids, *state):
-            hidden, after = decoder.advance(ids, tf.nest.pack_sequence_as(template, list(state)))
+            hidden, after = decoder.advance(ids, packed(state))
             return hidden, *tf.nest.flatten(after)
+
+        def packed(state):
+            return tf.nest.pack_sequence_as(template, list(state))
 
         about = [-1 if each is None else each for each in vocabulary[1:6]]
         number, texts = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.string)
@@ -125,6 +128,8 @@ class Writer(tf.Module):
         given = _specs(self.prompt)[2:] or [tf.TensorSpec([None, None], tf.bool)]
         self.first = _traced(first, *given)
         self.advance = _traced(advance, tf.TensorSpec([None], tf.int32), *_specs(self.first))
+        if memory:
+            self.coverage = _traced(lambda *state: decoder.coverage(packed(state)), *_specs(self.first))
         self.logits = _traced(decoder.logits, _specs(self.advance)[0])
         ids, lengths = tf.TensorSpec([None, None, None], tf.int32), tf.TensorSpec([None, None], tf.int32)
         self.texts = _traced(lambda ids, lengths: texts_of(served.tokenizer, ids, lengths), ids, lengths)
@@ -204,6 +209,9 @@ class Written:
 
     def logits(self, hidden):
         return self.writer.logits(hidden)
+
+    def coverage(self, state):
+        return self.writer.coverage(*state)
 
     def reorder(self, state, parents):
         return tuple(tf.gather(each, parents) if each.shape.rank else each for each in state)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from data.tokenizers.base import Tokenizer
 
+COVERAGE = "coverage"  # of a decoder's state: how much attention each token of the source got so far <float32>[B, S]
+
 
 class Encoded(NamedTuple):
     """What an encoder gives for packed ids <int32>[B, T].

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from data.errors import ConfigError
-from models.families.base import Encoded
+from models.families.base import COVERAGE, Encoded
 from models.families.pretrained import Pretrained
 
 MASKED = -3e4  # added to what is hidden; -1e9, as in KerasHub's own mask, is infinite in half precision
@@ -116,8 +116,10 @@ class T5(Pretrained):
 
     def init_state(self, parts, memory, mask, max_tokens):
         """position <int32>[]; for each layer keys and values <float>[B, 2, T, heads, head_width] of the steps and of
-        the source; mask <bool>[B, S]."""
+        the source; mask <bool>[B, S], and the last layer's attention to each of its tokens so far."""
         import tensorflow as tf
+
+        from models.layers import uncovered
 
         rows, layers = tf.shape(mask)[0], parts["decoder"]
         first = layers[0].self_attention
@@ -125,14 +127,18 @@ class T5(Pretrained):
             [mask.shape[0] or rows, 2, max_tokens, first.num_heads, first.key_value_dim], first.compute_dtype
         )
         memories = [_keys_and_values(layer.cross_attention, memory) for layer in layers]
-        return {"position": tf.constant(0), "layers": [steps for _ in layers], "memory": memories, "memory_mask": mask}
+        state = {"position": tf.constant(0), "layers": [steps for _ in layers], "memory": memories, "memory_mask": mask}
+        return {**state, COVERAGE: uncovered(mask)}
 
     def step(self, parts, ids, state):
         import tensorflow as tf
 
         from models.layers import write_cache
 
-        position, layers, caches = state["position"], parts["decoder"], []
+        def look(x):
+            looks.append(_looked(layers[-1].cross_attention, x, state["memory"][-1], seen))
+
+        position, layers, caches, looks = state["position"], parts["decoder"], [], []
         length = state["layers"][0].shape[2]
         bias = _distances(layers, 1, length, position) + _hidden(tf.range(length) <= position)
         seen = _hidden(state["memory_mask"][:, None, None])
@@ -140,10 +146,10 @@ class T5(Pretrained):
         for layer, cache, memory in zip(layers, state["layers"], state["memory"], strict=True):
             new = _keys_and_values(layer.self_attention, layer.self_attention_layer_norm(x))
             caches.append(write_cache(cache, new, position))
-            x = _layer(
-                layer, x, False, {"cache": caches[-1], "position_bias": bias}, {"cache": memory, "position_bias": seen}
-            )
-        return parts["decoder_norm"](x)[:, 0], {**state, "position": position + 1, "layers": caches}
+            own, source = {"cache": caches[-1], "position_bias": bias}, {"cache": memory, "position_bias": seen}
+            x = _layer(layer, x, False, own, source, look if layer is layers[-1] else None)
+        covered = state[COVERAGE] + looks[-1]
+        return parts["decoder_norm"](x)[:, 0], {**state, "position": position + 1, "layers": caches, COVERAGE: covered}
 
 
 def _stack(backbone, name: str) -> dict[str, Any]:
@@ -191,15 +197,18 @@ def _run(parts, stack: str, ids, bias, training, memory=None) -> tuple:
     return tuple(every)
 
 
-def _layer(layer, x, training, attend: dict, memory: dict | None):
+def _layer(layer, x, training, attend: dict, memory: dict | None, look=None):
     """KerasHub's T5TransformerLayer, which makes its masks by adding infinity in half precision.
 
     attend, memory: what its attentions to itself and to the source get: position_bias, cache or key_value_states.
+    look: is shown what looks at the source.
     """
     normed = layer.self_attention_layer_norm(x)
     x += layer.self_attention_dropout(layer.self_attention(normed, **attend, training=training)[0], training=training)
     if memory:
         normed = layer.cross_attention_layer_norm(x)
+        if look:
+            look(normed)
         changed = layer.cross_attention(normed, **memory, training=training)[0]
         x += layer.cross_attention_dropout(changed, training=training)
     normed = layer.layer_norm(x)
@@ -208,6 +217,16 @@ def _layer(layer, x, training, attend: dict, memory: dict | None):
         inner *= layer.gate_projector(normed)
     drop = layer.dropout_layer
     return x + drop(layer.output_projector(drop(inner, training=training)), training=training)
+
+
+def _looked(attention, x, memory, bias):
+    """The weights of an attention to the source <float32>[B, S], mean of its heads; x <float>[B, 1, width]."""
+    import tensorflow as tf
+
+    query = tf.reshape(attention.query_projector(x), [-1, attention.num_heads, attention.key_value_dim])
+    scores = tf.einsum("bnd,bknd->bnk", query, memory[:, 0])
+    weights = tf.nn.softmax(tf.cast(scores, tf.float32) + bias[:, :, 0])
+    return tf.reduce_mean(weights, axis=1)
 
 
 def _keys_and_values(attention, x):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from models.families.base import Encoded, Family
+from models.families.base import COVERAGE, Encoded, Family
 
 
 class Transformer(Family):
@@ -129,8 +129,11 @@ class Transformer(Family):
         return alike(hidden, parts["embedding"].embeddings)
 
     def init_state(self, parts, memory, mask, max_tokens):
-        """position <int32>[]; for each layer the cache of steps and, with a memory, that of the source; its mask."""
+        """position <int32>[]; for each layer the cache of steps and, with a memory, that of the source; its mask, and
+        the last layer's attention to each of its tokens so far."""
         import tensorflow as tf
+
+        from models.layers import uncovered
 
         if max_tokens > parts["positions"].length:
             raise ValueError(
@@ -142,6 +145,7 @@ class Transformer(Family):
         state = {"position": tf.constant(0), "layers": [(empty, empty) for _ in layers]}
         if memory is not None:
             state |= {"memory": [layer.to_memory.cache(memory) for layer in layers], "memory_mask": mask}
+            state[COVERAGE] = uncovered(mask)
         return state
 
     def step(self, parts, ids, state):
@@ -150,11 +154,12 @@ class Transformer(Family):
         keep = state["memory_mask"][:, None, None, :] if "memory" in state else None
         for n, layer in enumerate(parts["target_layers"]):
             memory = state["memory"][n] if "memory" in state else None
-            x, cache = layer.step(x, state["layers"][n], position, memory, keep)
+            x, cache, look = layer.step(x, state["layers"][n], position, memory, keep)
             caches.append(cache)
         for norm in parts.get("target_norm", ()):
             x = norm(x)
-        return x[:, 0], {**state, "position": position + 1, "layers": caches}
+        covered = {COVERAGE: state[COVERAGE] + look} if "memory" in state else {}
+        return x[:, 0], {**state, **covered, "position": position + 1, "layers": caches}
 
 
 def _each(layers) -> list[list]:

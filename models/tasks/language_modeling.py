@@ -28,11 +28,15 @@ class LanguageModeling(Writing):
     blocks: ClassVar[bool] = True
 
     def check_places(self, family, max_tokens):
-        wide = self.stride is not None and self.stride >= max_tokens
-        return super().check_places(family, max_tokens) + wide * [
-            f"trainer.head.stride: got {self.stride}, wanted {max_tokens - 1} at most: a window of "
-            f"transform.max_tokens = {max_tokens} tells no more"
-        ]
+        problems = super().check_places(family, max_tokens)
+        if self.stride is not None and self.stride >= max_tokens:
+            problems.append(
+                f"trainer.head.stride: got {self.stride}, wanted {max_tokens - 1} at most: a window of "
+                f"transform.max_tokens = {max_tokens} tells no more"
+            )
+        if self.generation and self.generation.coverage_penalty:
+            problems.append("trainer.head.generation.coverage_penalty: there is no source to cover; wanted 0")
+        return problems
 
     def encode(self, examples, labels, places):
         return {}

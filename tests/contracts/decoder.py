@@ -135,8 +135,16 @@ def check_half_precision(family: Family, memory: bool) -> None:
 
 
 def check_memory(decoder: Decoder) -> None:
-    """The source counts, its padding does not, and a source without tokens gives finite scores."""
+    """The source counts, its padding does not, and a source without tokens gives finite scores; each step's attention
+    to it adds up to 1."""
     batch = packed(memory=True)
+    state = first_state(decoder, batch, memory=True)
+    for steps in range(3):
+        seen = decoder.coverage(state).numpy()
+        real = batch["mask"].numpy()
+        np.testing.assert_allclose((seen * real).sum(axis=1)[real.any(axis=1)], steps, atol=1e-4)
+        assert (seen[~real] == 1).all()
+        _, state = decoder.step(batch[target_of(memory=True)][:, steps], state)
     scores = logits_of(decoder, batch)
     token = batch["ids"] + tf.one_hot([0], SOURCE, dtype=tf.int32)
     assert (np.abs(logits_of(decoder, {**batch, "ids": token}) - scores).max(axis=(1, 2)) > 1e-4).all()
