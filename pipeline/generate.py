@@ -8,11 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from data.errors import ConfigError
-
-GENERATION = (  # options of `generate` that are models.generation's
-    *("method", "max_tokens", "min_tokens", "beams", "n_best", "length_penalty", "early_stopping", "temperature"),
-    *("top_k", "top_p", "alpha", "repetition_penalty", "no_repeat_ngram", "seed"),
-)
+from models.generation import Generation
 
 
 def generate(
@@ -24,6 +20,7 @@ def generate(
     beams: Annotated[int | None, typer.Option(help="hypotheses of beam search")] = None,
     n_best: Annotated[int | None, typer.Option(help="answers for each prompt")] = None,
     length_penalty: Annotated[float | None, typer.Option(help="of beam search")] = None,
+    coverage_penalty: Annotated[float | None, typer.Option(help="of beam search, for models with a source")] = None,
     early_stopping: Annotated[bool | None, typer.Option(help="of beam search")] = None,
     temperature: Annotated[float | None, typer.Option(help="of the draws")] = None,
     top_k: Annotated[int | None, typer.Option(help="only the k likeliest tokens")] = None,
@@ -37,7 +34,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object a prompt")] = False,
 ) -> None:
     """Write text with an exported model: what its config says, unless an option says otherwise."""
-    options = {k: v for k, v in locals().items() if k in GENERATION}
+    options = {k: v for k, v in locals().items() if k in Generation.model_fields}
     _print(model, prompt, options, stop, stream, as_json)
 
 

@@ -66,5 +66,7 @@ def test_it_goes_on_as_the_config_says_and_as_options_say(model):
 def test_what_does_not_fit_is_said(model):
     with pytest.raises(ConfigError, match="beams: method 'greedy' does not read it"):
         generate(model[0], "one", "--beams", "3")
+    with pytest.raises(ConfigError, match="coverage_penalty: the model reads no source"):
+        generate(model[0], "one", "--method", "beam", "--coverage-penalty", "0.2")
     with pytest.raises(ConfigError, match="wanted another method than 'beam'"):
         generate(model[0], "one", "--method", "beam", "--stream")
