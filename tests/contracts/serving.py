@@ -151,6 +151,11 @@ def check_answered(loaded, model, task_name: str) -> None:
         prompt = Prompt(tf.constant([[tiny.VOCABULARY.start]]), tf.constant([1]), encoded.sequence, encoded.mask)
         check_written(generate(model.encoder, prompt, task.generation, tiny.VOCABULARY), found, row)
     check_writer(loaded, texts, found, task.generation)
+    covering = Generation(method="beam", beams=2, max_tokens=3, coverage_penalty=0.5)
+    last = generate(model.encoder, prompt, covering, tiny.VOCABULARY)
+    np.testing.assert_allclose(
+        Written(loaded.writer).generate([texts[-1].encode()], covering)[1][0], last.scores[0, :1], atol=1e-5
+    )
 
 
 def check_written(wanted, found, row: int) -> None:
