@@ -4,6 +4,7 @@ Never a point estimate alone: what is looked at is the interval of the differenc
 """
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,9 +17,20 @@ from data import schema
 from data.errors import ConfigError, did_you_mean
 
 SHOWN = 3  # slices that a sentence names
+SHARP = 5  # the smallest p-value that resamples can give is so many times below what the correction asks for
 
 
-@component(version=1, tensorflow=True)
+def check_metric(task: str, metric: str) -> list[str]:
+    """What is wrong with the metric that decides, before anything runs."""
+    from models.evaluation import JUDGES
+
+    known = ("", *JUDGES[task].higher, *JUDGES[task].lower)
+    return (
+        [] if metric in known else [f"comparator.metric: '{task}' has no '{metric}'{did_you_mean(metric, known[1:])}"]
+    )
+
+
+@component(version=2, tensorflow=True)
 def comparator(
     examples: list[Input[Examples]],
     model: Input[Model],
@@ -46,29 +58,30 @@ def comparator(
 ) -> None:
     """Writes `comparison.json`, and whether the challenger may take the champion's place, in sentences."""
     from models.evaluation import JUDGES
-    from models.evaluation.paired import Difference, differences, mcnemar
+    from models.evaluation.paired import differences, mcnemar
 
     judge = JUDGES[model.properties["task"]]
     metric = metric or (*judge.higher, *judge.lower)[0]
-    if metric not in (*judge.higher, *judge.lower):
-        raise ConfigError(f"comparator.metric: got '{metric}'{did_you_mean(metric, (*judge.higher, *judge.lower))}")
     slices = list(judge.slices) if slices is None else slices
     test = splits.read_split(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
     splits.check_rows(test, examples)
     train = splits.read_split(examples, "train", judge.truth)
-    old, new = (_judged(judge, each, test, train, runtime) for each in (champion, model))
+    # A mean over classes would forgive a model the labels that it alone has never heard of: both have them all.
+    labels = list(dict.fromkeys([*model.properties["labels"], *champion.properties["labels"]]))
+    old, new = (_judged(judge, each, labels, test, train, runtime) for each in (champion, model))
     options: dict[str, Any] = {"resamples": resamples, "seed": seed, "confidence": confidence}
     allowed = margin if rule == "not_worse" else 0.0
     names = [*judge.higher, *judge.lower]
     whole = differences(old, new, names, margin=allowed, **options)
     if metric not in whole:
         raise ConfigError(f"comparator.metric: '{metric}' cannot be measured on this test split; wanted one that can")
-    parts: dict[str, Difference] = {}
-    for name in slices:
-        for value, rows in groups_of(name, new, test, examples):
-            if len(rows) >= few_rows:
-                found = differences(old, new, [metric], margin=margin, rows=rows, **options)
-                parts |= {f"{name} = {value}": found[metric]} if metric in found else {}
+    rows = {
+        f"{name} = {value}": rows
+        for name in slices
+        for value, rows in groups_of(name, new, test, examples)
+        if len(rows) >= few_rows
+    }
+    parts = _in_slices(old, new, metric, rows, {**options, "margin": margin})
     takes, reasons, worse = _verdict(whole[metric], parts, rule, metric, margin, confidence)
     comparison.properties.update(
         champion=champion.fingerprint,
@@ -86,9 +99,36 @@ def comparator(
     (comparison.path / "comparison.json").write_text(text)
 
 
-def _judged(judge: Any, model: Model, test: Any, train: Any, runtime: Runtime) -> Any:
+def _in_slices(old: Any, new: Any, metric: str, rows: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """The difference in each slice where it can be measured.
+
+    A p-value is no smaller than 1 / resamples, which corrected for many slices may be above any bound: where there are
+    more of them than the resamples can tell apart, those that look worse are drawn again, often enough.
+    """
+    from models.evaluation.paired import differences
+
+    bound = 1 - options["confidence"]
+    enough = math.ceil(SHARP * len(rows) / bound)
+    parts: dict[str, Any] = {}
+    for name, part in rows.items():
+        found = differences(old, new, [metric], rows=part, **options)
+        if metric in found and found[metric].p_worse < bound and options["resamples"] < enough:
+            found = differences(old, new, [metric], rows=part, **{**options, "resamples": enough})
+        parts |= {name: found[metric]} if metric in found else {}
+    return parts
+
+
+def _judged(judge: Any, model: Model, labels: list[str], test: Any, train: Any, runtime: Runtime) -> Any:
+    """A model's answers beside the truth, its scores in the places of these labels, 0 for those it does not know."""
+    import numpy as np
+
     answers = splits.answers_to(test, model, runtime.progress)
-    return judge(answers, test, train, model.properties["labels"])
+    own = model.properties["labels"]
+    if own != labels and "scores" in answers:
+        scores = np.zeros([len(test), len(labels)], answers["scores"].dtype)
+        scores[:, [labels.index(label) for label in own]] = answers["scores"]
+        answers = {**answers, "scores": scores}
+    return judge(answers, test, train, labels)
 
 
 def _verdict(

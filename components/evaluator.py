@@ -96,12 +96,12 @@ def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[
     return problems
 
 
-def check_slices(slices: Iterable[str], columns: Iterable[str]) -> list[str]:
-    """One line for each slice that the examples, with these columns, do not have."""
+def check_slices(slices: Iterable[str], columns: Iterable[str], stage: str = "evaluator") -> list[str]:
+    """One line for each slice that a stage asks for and the examples, with these columns, do not have."""
     texts = (schema.KEY, *schema.TEXTS, schema.WEIGHT)
     known = [name for name in (*columns, *MADE) if name not in texts]
     return [
-        f"evaluator.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
+        f"{stage}.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
         for name in slices
         if name not in known
     ]

@@ -5,7 +5,6 @@ from typing import Any
 
 from components.artifacts import Examples
 from components.splits import SPAN
-from data.bm25 import words_of
 
 LENGTH, UNKNOWN, NEGATION = "length", "unknown_words", "negation"
 MADE = (SPAN, LENGTH, UNKNOWN, NEGATION)  # slices that are no columns of the examples
@@ -81,6 +80,8 @@ def _negation(columns: list[Any]) -> list[tuple[str, Any]]:
 
 def _words(columns: list[Any]) -> Iterator[list[str]]:
     """Of each row, all its texts together."""
+    from data.bm25 import words_of
+
     for row in zip(*(column.to_pylist() for column in columns), strict=True):
         yield [word for text in row for word in words_of(text or "")]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from components.comparator import check_metric
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns
 from components.saved_model import find_model
@@ -24,12 +25,14 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
     """What one section alone cannot know: family, task and tokenizer against each other, metrics against the task."""
     task, trainer, tokenizer = raw.get("task"), sections["trainer"], sections["tokenizer_gen"]
     problems = []
-    if task in TASKS and (evaluator := sections["evaluator"]):
+    if task in TASKS and (evaluator := sections["evaluator"]) and (comparator := sections["comparator"]):
         problems += check_thresholds(task, evaluator["at_least"], evaluator["at_most"])
+        problems += check_metric(task, comparator["metric"])
         with _collecting(problems):
             examples = sections["example_gen"] or {"fields": {}, "keep": []}
             columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
-            problems += check_slices(evaluator["slices"] or (), (*columns, *JUDGES[task].slices))
+            for stage in ("evaluator", "comparator"):
+                problems += check_slices(sections[stage]["slices"] or (), (*columns, *JUDGES[task].slices), stage)
     if task in TASKS and (sections["transform"] or {}).get("stride") and not TASKS[task].windowed:
         able = ", ".join(name for name, kind in TASKS.items() if kind.windowed)
         problems.append(f"transform.stride: '{task}' reads no windows; tasks that do: {able}")
