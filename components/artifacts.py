@@ -36,6 +36,11 @@ class Artifact:
         return self.path.name
 
     @property
+    def identity(self) -> str:
+        """What stands for it in the fingerprints of the stages that read it."""
+        return self.fingerprint
+
+    @property
     def scratch(self) -> epath.Path:
         return self.path / SCRATCH
 
@@ -158,7 +163,15 @@ class Decision(Artifact):
 
 
 class Guard(Artifact):
-    """`signatures.parquet` of a span's test rows, `leaks/*.parquet`: keys of rows too like earlier test rows."""
+    """`signatures.parquet` of a span's test rows, `leaks.parquet`: rows too like earlier test rows.
+
+    It is known by its content: where an earlier span changes, those after it are looked through again, but only where
+    that finds something else is anything made of it again.
+    """
+
+    @property
+    def identity(self) -> str:
+        return xxhash.xxh3_128_hexdigest(json.dumps(self.manifest["files"], sort_keys=True).encode())[:16]
 
 
 class Validation(Artifact):

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from components.artifacts import Examples, Guard, TokenizerFiles, Tokens
 from components.base import Input, Output, Runtime, Shared, component
-from components.leaks import leaked, without
+from components.leaks import LEAKS, TRAINED_ON, leaked, without
 from data import schema
 
 BATCH_ROWS = 4096
@@ -51,7 +51,8 @@ def transform(
 
     shards = [(split, shard) for split in schema.SPLITS for shard in examples.shards(split)]
     labels = tuple(examples.properties["labels"])
-    job = _Job(str(tokenizer.path), str(tokens.path), task, labels, max_tokens, stride, word_bytes, leaked(guard))
+    leaks = str(guard.path / LEAKS) if guard else ""
+    job = _Job(str(tokenizer.path), str(tokens.path), task, labels, max_tokens, stride, word_bytes, leaks)
     found = over_blocks(runtime, "transform", shards, _transform_shard, (job,), _merge, tokens.scratch)
     tokens.properties.update(
         labels=list(labels),
@@ -83,7 +84,7 @@ class _Job:
     max_tokens: int
     stride: int
     word_bytes: int
-    leaks: tuple = ()
+    leaks: str = ""  # path of what split_guard found
 
 
 def _transform_shard(shard: tuple[str, str], job: _Job) -> dict[str, _Lengths]:
@@ -103,8 +104,8 @@ def _transform_shard(shard: tuple[str, str], job: _Job) -> dict[str, _Lengths]:
     encoder, spec = load_tokenizer(job.tokenizer), TASKS[job.task]()
     with epath.Path(path).open("rb") as file:
         batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, use_threads=False)
-        if job.leaks and split != "test":
-            batches = (without(batch, job.leaks) for batch in batches)
+        if job.leaks and split in TRAINED_ON:
+            batches = without(batches, leaked(job.leaks, path))
         write_shard(target, (_records(batch, encoder, spec, job, lengths) for batch in batches))
     return {split: lengths}
 

@@ -15,11 +15,15 @@ _FACTORS = _random.integers(1, 2**63, PLACES, np.uint64) | np.uint64(1)
 _MIXERS = _random.integers(1, 2**63, BANDS * (PLACES // BANDS), np.uint64).reshape(BANDS, -1) | np.uint64(1)
 
 
-def signatures(texts: Sequence[str]) -> np.ndarray:
-    """<uint32>[N, PLACES]. Case, white space and Unicode's other spellings of a letter make no difference."""
-    normal = [" ".join(unicodedata.normalize("NFKC", text).casefold().split()).encode() for text in texts]
+def normalised(texts: Sequence[str]) -> list[bytes]:
+    """Texts without what makes no difference: case, white space, Unicode's other spellings of a letter."""
+    return [" ".join(unicodedata.normalize("NFKC", text).casefold().split()).encode() for text in texts]
+
+
+def signatures(normal: Sequence[bytes]) -> np.ndarray:
+    """<uint32>[N, PLACES] of normalised texts."""
     padded = [text.ljust(SHINGLE, b"\0") for text in normal]
-    counts = np.array([len(text) - SHINGLE + 1 for text in padded])
+    counts = np.array([len(text) - SHINGLE + 1 for text in padded], np.int64)
     data = np.frombuffer(b"".join(padded), np.uint8)
     words = np.lib.stride_tricks.sliding_window_view(data, SHINGLE)
     ends = np.cumsum(counts + SHINGLE - 1)
@@ -28,7 +32,7 @@ def signatures(texts: Sequence[str]) -> np.ndarray:
         inside[ends[:-1] - skipped] = False
     shingles = _mixed(np.ascontiguousarray(words[inside]).view(np.uint64)[:, 0])
     starts = np.cumsum(counts) - counts
-    found = np.empty([len(texts), PLACES], np.uint32)
+    found = np.empty([len(normal), PLACES], np.uint32)
     for place, factor in enumerate(_FACTORS):
         found[:, place] = np.minimum.reduceat((shingles * factor) >> np.uint64(32), starts)
     return found

@@ -49,8 +49,9 @@ def run(
 
     from pipeline.config import load_config
     from pipeline.graph import STAGES
+    from pipeline.home import locked
     from pipeline.report import Screen, print_record
-    from pipeline.runner import Run, locked
+    from pipeline.runner import Run
 
     checked = load_config(config, set)
     if until and until not in STAGES:
@@ -59,10 +60,7 @@ def run(
         raise ConfigError(f"--until {until}: unknown stage{did_you_mean(until, STAGES)}")
     with Screen(quiet=as_json) as screen:
         job = Run(checked, epath.Path(home), screen.runtime(checked), screen.on_stage)
-        if job.runtime.is_chief:
-            with locked(job.root, screen.on_wait):
-                job.to(until)
-        else:
+        with locked(job.root, screen.on_wait):
             job.to(until)
     record = job.record()
     print(json.dumps(record, indent=1, ensure_ascii=False)) if as_json else print_record(record)
@@ -77,9 +75,9 @@ def retrain(config: ConfigPath, set: Sets = [], home: Home = "runs", as_json: Js
     from etils import epath
 
     from pipeline.config import load_config
+    from pipeline.home import locked
     from pipeline.report import Screen, print_record
     from pipeline.retraining import retrain as decide_and_train
-    from pipeline.runner import locked
 
     checked = load_config(config, set)
     root = epath.Path(home) / checked.name

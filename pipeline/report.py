@@ -10,7 +10,7 @@ from rich.table import Table
 
 from components.base import Runtime
 from pipeline.config import Config
-from pipeline.runner import is_chief
+from pipeline.home import is_chief
 
 INTERVAL_SECONDS = 5.0  # between lines of progress where the screen is no terminal
 

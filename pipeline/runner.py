@@ -1,11 +1,9 @@
 """Runs the graph: finds what is whole already, makes what is not, and writes down what happened."""
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version as installed
@@ -22,6 +20,7 @@ from data.errors import StageError
 from pipeline.config import Config
 from pipeline.graph import CHAMPION, GRAPH, WARM, Node
 from pipeline.history import begin, end, write_record
+from pipeline.home import disk_errors
 from pipeline.sources import SourceHashes
 
 
@@ -88,7 +87,9 @@ class Run:
         for node in GRAPH:
             if not self._skips(node):
                 spans = (self.window if node.windowed else self.spans) if node.by_span else [""]
-                self.made += [self._stage(node, span, hashes) for span in spans if (node.name, span) not in done]
+                for span in spans:  # one by one: a span's stage may read what it has made of the spans before
+                    if (node.name, span) not in done:
+                        self.made.append(self._stage(node, span, hashes))
             if node.name == until:
                 break
         hashes.save()
@@ -115,7 +116,7 @@ class Run:
         params = self._params(node, span)
         inputs = self._inputs(node, span)
         facts = _facts(node, params, inputs, hashes, span)
-        path = self.root / node.name / xxhash.xxh3_128_hexdigest(json.dumps(facts, sort_keys=True).encode())[:16]
+        path = self.root / node.name / _fingerprint(facts, inputs)
         try:
             artifact = node.stage.kind.load(path)
         except OSError as error:
@@ -148,7 +149,7 @@ class Run:
         runtime = {"runtime": self.runtime} if stage.takes_runtime else {}
         try:
             for value in inputs.values():
-                for each in value if isinstance(value, list) else [value] if value else []:
+                for each in _each(value):
                     self._verify(node.name, each)
             stage.function(**inputs, **{stage.output: artifact}, **runtime, **params)
         except OSError as error:
@@ -221,17 +222,25 @@ class Run:
         return {**served, "pushed": pushed["version"]} if other else served
 
 
+def _fingerprint(facts: dict[str, Any], inputs: dict[str, Any]) -> str:
+    """The hash of all that decides what a stage makes."""
+    identities = {name: [artifact.identity for artifact in _each(value)] for name, value in inputs.items()}
+    return xxhash.xxh3_128_hexdigest(json.dumps(facts | {"inputs": identities}, sort_keys=True).encode())[:16]
+
+
+def _each(value: Artifact | list[Artifact] | None) -> list[Artifact]:
+    return value if isinstance(value, list) else [value] if value else []
+
+
 def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: str) -> dict[str, Any]:
-    """All that decides what the stage makes: its fingerprint is the hash of this."""
+    """All that decides what the stage makes."""
     stage = node.stage
     defaults = {name: info.default for name, info in stage.params.model_fields.items()}
     counted = {
         n: v for n, v in params.items() if n not in stage.recorded and n not in stage.sources and v != defaults[n]
     }
-    facts: dict[str, Any] = {"stage": stage.name, "version": stage.version, "params": counted, "inputs": {}}
-    for name, value in inputs.items():
-        artifacts = value if isinstance(value, list) else [value] if value else []
-        facts["inputs"][name] = [artifact.fingerprint for artifact in artifacts]
+    facts: dict[str, Any] = {"stage": stage.name, "version": stage.version, "params": counted}
+    facts["inputs"] = {name: [artifact.fingerprint for artifact in _each(value)] for name, value in inputs.items()}
     facts["sources"] = {
         name: hashes.of(params[name], span, f"{stage.name}.{name}") for name in sorted(stage.sources) if params[name]
     }
@@ -240,51 +249,8 @@ def _facts(node: Node, params: dict, inputs: dict, hashes: SourceHashes, span: s
     return facts
 
 
-def is_chief() -> bool:
-    """Whether this process writes: always, except in the training workers (TF_CONFIG) that are not the chief."""
-    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    task = config.get("task", {})
-    if task.get("type", "chief") == "chief":
-        return True
-    return (task["type"], task.get("index")) == ("worker", 0) and "chief" not in config.get("cluster", {})
-
-
 def _wait_for(node: Node, path: epath.Path) -> Artifact:
     """What a training worker that is not the chief does: it lets worker 0 make the stage."""
     while not (artifact := node.stage.kind.load(path)):
         time.sleep(0.5)
     return artifact
-
-
-@contextmanager
-def disk_errors(root: epath.Path) -> Iterator[None]:
-    """What a disk refuses outside of the stages, said of the home."""
-    try:
-        yield
-    except OSError as error:
-        raise StageError(
-            f"{error.filename or root}: {error.strerror or error}; what is whole stays as it is, and the same command "
-            "goes on from there"
-        ) from error
-
-
-@contextmanager
-def locked(root: epath.Path, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """One run at a time on a home: a second one is told who holds the lock, and waits. Local homes only."""
-    if "://" in str(root):
-        yield
-        return
-    with disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        lock = open(root / "lock", "a+")  # noqa: SIM115
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            on_wait(file.read().strip() or "another run")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        yield

@@ -22,7 +22,7 @@ from components.versions import (
 )
 from data.errors import ConfigError, StageError, did_you_mean
 from pipeline.history import LATEST, numbers, write_record
-from pipeline.runner import locked
+from pipeline.home import locked
 
 
 def pipelines(home: str) -> dict[str, epath.Path]:

@@ -52,6 +52,27 @@ def test_exact_and_near_rows_are_counted_and_left_out_of_training(tmp_path):
     assert rows_of(tmp_path / "all", examples[1], guard=None, split="train") == 4
 
 
+def test_a_row_that_leaks_takes_no_other_of_its_key_along(tmp_path):
+    """With `split_by` a key is an author's, say, not a row's."""
+    examples, first = spans(tmp_path)
+    kept = [{"text": f"quite another text by the same hand, number {n}", "label": "b"} for n in range(3)]
+    rows = {"train": [*kept, {"text": LONG.format("room"), "label": "a"}], "test": BEFORE["test"]}
+    by_hand = contract.make_examples(tmp_path / "by-hand", rows, "2", key=lambda row: "the same hand")
+    guard = contract.run(split_guard, tmp_path / "guard-2", {"examples": by_hand, "earlier": [first]})
+    assert guard.properties["near"] == 1
+    assert rows_of(tmp_path / "train", by_hand, guard=guard, split="train") == 3
+
+
+def test_what_is_nearly_the_same_is_not_counted_as_the_same(tmp_path):
+    text = " ".join(f"{n} words of a very long text" for n in range(400))
+    before = contract.make_examples(tmp_path / "1", {"test": [{"text": text, "label": "a"}]}, "1")
+    after = {"train": [{"text": text.upper(), "label": "a"}, {"text": text + " .", "label": "a"}]}
+    after = contract.make_examples(tmp_path / "2", after, "2")
+    first = contract.run(split_guard, tmp_path / "guard-1", {"examples": before, "earlier": []})
+    second = contract.run(split_guard, tmp_path / "guard-2", {"examples": after, "earlier": [first]})
+    assert (second.properties["exact"], second.properties["near"]) == (1, 1)
+
+
 def rows_of(path, examples, guard, split) -> int:
     words, files = Words.learn({"old": 5, "row": 5}, vocabulary_size=20), TokenizerFiles(path / "tokenizer")
     files.clear()

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,16 @@ HEAVY = ("tensorflow", "keras", "apache_beam", "pyarrow", "numpy", "sklearn", "m
 
 
 def make_examples(
-    path: Path, rows_by_split: dict[str, list[dict[str, Any]]], span: str = "", shards: int = 2
+    path: Path,
+    rows_by_split: dict[str, list[dict[str, Any]]],
+    span: str = "",
+    shards: int = 2,
+    key: Callable[[dict[str, Any]], str] = lambda row: row[schema.TEXT],
 ) -> Examples:
-    """A whole Examples artifact of the given rows (`text`, `label`, ...), dealt out over some shards a split."""
+    """A whole Examples artifact of the given rows (`text`, `label`, ...), dealt out over some shards a split.
+
+    key: what the key of a row is the hash of.
+    """
     examples = Examples(path)
     examples.clear()
     every = [row for rows in rows_by_split.values() for row in rows]
@@ -31,7 +39,7 @@ def make_examples(
     for split, rows in rows_by_split.items():
         for number in range(min(shards, len(rows))):
             part = pa.Table.from_pylist(rows[number::shards], columns)
-            keys = [xxhash.xxh3_64_intdigest(row[schema.TEXT].strip().encode()) for row in rows[number::shards]]
+            keys = [xxhash.xxh3_64_intdigest(key(row).strip().encode()) for row in rows[number::shards]]
             part = part.add_column(0, schema.KEY, pa.array(np.array(keys, np.uint64).view(np.int64)))
             shard = path / split / f"0-{number:05d}-{0:012d}.parquet"
             shard.parent.mkdir(exist_ok=True)

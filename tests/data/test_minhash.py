@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from data.minhash import PLACES, SHINGLE, Index, signatures
+from data.minhash import PLACES, SHINGLE, Index, normalised
+from data.minhash import signatures as signatures_of
 
 BASE = "the committee met on tuesday to discuss the proposed changes to the schedule of the autumn conference"
+
+
+def signatures(texts: list[str]) -> np.ndarray:
+    return signatures_of(normalised(texts))
 
 
 def jaccard(one: str, other: str) -> float:
