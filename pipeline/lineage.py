@@ -167,9 +167,12 @@ def _pushed(root: epath.Path, origin: str) -> tuple[str, str]:
 
 
 def feeder(root: epath.Path, stage: str, parameter: str, fingerprint: str) -> str:
-    """The stage that made an input; of an artifact that an older graph made, the stage whose folder it is in."""
-    known = FEEDS.get(stage, {}).get(parameter)
-    return known or next((name for name in STAGES if (root / name / fingerprint).exists()), parameter)
+    """The stage that made an input; of a champion, and of an artifact that an older graph made, the stage whose folder
+    it is in."""
+    known = FEEDS.get(stage, {}).get(parameter, "")
+    if known in STAGES:
+        return known
+    return next((name for name in STAGES if ingredients(root, name, fingerprint)), parameter)
 
 
 def _walk(root: epath.Path, stage: str, fingerprint: str, nodes: dict, edges: list) -> str:

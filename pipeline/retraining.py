@@ -64,10 +64,15 @@ def retrain(
     found = compared.artifact.properties
     told |= {"comparison": {name: found[name] for name in ("takes_over", "metric", "metrics", "reasons")}}
     record = again.record()
-    told["pushed"] = record["served"] is not None
-    reasons = record["evaluation"]["reasons"] if found["takes_over"] and not told["pushed"] else found["reasons"]
+    served = record["served"] or served_now(_served(again.root))
+    told["pushed"] = served[ORIGIN] == found["challenger"]
+    reasons = found["reasons"]
+    if found["takes_over"] and not told["pushed"]:
+        own = served.get("pushed")
+        withdrawn = f"the challenger was served before, as version {own}, and is not pushed again"
+        reasons = [withdrawn] if own else record["evaluation"]["reasons"]
     told["verdict"] = f"the {'challenger takes over' if told['pushed'] else 'champion stays'}: {'; '.join(reasons)}"
-    record = {**record, "served": record["served"] or served_now(_served(again.root)), "retrain": told}
+    record = {**record, "served": served, "retrain": told}
     again.finish(record)
     return record
 

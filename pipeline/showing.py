@@ -10,12 +10,13 @@ from etils import epath
 from rich.console import Console
 from rich.table import Table
 
+from components.decider import KEEP
 from data.errors import ConfigError
 from pipeline.cleaning import remove, unneeded
 from pipeline.history import LATEST, records
+from pipeline.home import disk_errors, locked
 from pipeline.lineage import lineage, mermaid, told, why
 from pipeline.report import print_record
-from pipeline.runner import disk_errors, locked
 from pipeline.served import find_pipeline, pipelines, served_folder, versions_table
 
 SHOWN_RUNS = 20  # of a pipeline, the newest; `--json` has them all
@@ -70,6 +71,11 @@ def runs_table(root: epath.Path) -> list[dict[str, Any]]:
 def _verdict(record: dict[str, Any]) -> str:
     if rollback := record.get("rollback"):
         return f"rolled back from {rollback['from']} to {rollback['to']}"
+    retrained = record.get("retrain", {})
+    if retrained.get("decision") == KEEP:
+        return "champion kept"
+    if "comparison" in retrained:
+        return f"{retrained['decision']}: {'took over' if retrained['pushed'] else 'refused'}"
     if "evaluation" not in record:
         return f"stopped after {list(record['stages'])[-1]}"
     return "blessed" if record["evaluation"]["blessed"] else "refused"

@@ -1,11 +1,20 @@
 """Tests `polisemia retrain`: a first model, nothing new, new data, and a challenger that is not good enough."""
 
+import contextlib
+import io
 import json
+import shutil
 
 import pytest
+from etils import epath
 
+from components.base import Runtime
+from components.leaks import read_table
+from pipeline.cleaning import _with_inputs
 from pipeline.cli import main
-from tests.pipeline.conftest import CONFIG, write_rows
+from pipeline.config import load_config
+from pipeline.runner import Run
+from tests.pipeline.conftest import CONFIG, copy_home, write_rows
 
 WARM = """
 [decider]
@@ -68,6 +77,28 @@ def test_retraining_goes_on_from_what_is_served(folder, capsys):
     assert latest(folder)["retrain"]["decision"] == "keep", "what is trained on is all known"
 
 
+def show(folder, *more: str) -> dict:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit):
+        main(["show", *more, "--home", str(folder / "runs"), "--json"])
+    return json.loads(out.getvalue())
+
+
+def test_lineage_and_clean_go_back_through_the_champion(folder):
+    records = [json.loads((folder / f"runs/tiny/history/{n}.json").read_text()) for n in (1, 3)]
+    champion, warm = (f"trainer/{record['stages']['trainer'][0]['fingerprint']}" for record in records)
+    graph = show(folder, "--lineage", "tiny")
+    assert [champion, warm, "champion"] in graph["edges"] and graph["nodes"][champion]["params"]
+    assert not [name for name in graph["nodes"] if name.startswith(("champion/", "warm/"))]
+    needed = _with_inputs(epath.Path(folder / "runs/tiny"), {tuple(warm.split("/"))})
+    assert tuple(champion.split("/")) in needed
+
+
+def test_show_tells_what_became_of_each_retrain(folder):
+    verdicts = [run["verdict"] for run in show(folder, "tiny")["runs"]]
+    assert verdicts[:4] == ["blessed", "champion kept", "fine_tune: took over", "champion kept"]
+
+
 def test_a_challenger_that_is_not_surely_better_is_refused_with_the_interval(folder):
     write_rows(folder / "span-3.csv", 80, 3)
     before = latest(folder)["served"]
@@ -78,6 +109,7 @@ def test_a_challenger_that_is_not_surely_better_is_refused_with_the_interval(fol
     assert "the rule 'better' wants more than +0.05 at the lower end: missed" in record["retrain"]["verdict"]
     assert record["served"]["version"] == before["version"]
     compared = record["stages"]["comparator"][0]["artifact"]
+    assert show(folder, "tiny")["runs"][-1]["verdict"] == "fine_tune: refused"
     found = json.loads((folder / compared / "comparison.json").read_text())
     assert set(found["slices"]) <= {"shop = north", "shop = south"} and 0 <= found["mcnemar_p"] <= 1
 
@@ -98,12 +130,55 @@ def test_a_grown_vocabulary_under_counted_ngrams_is_an_error_that_says_what_to_d
         ("warm_start.family=lstm", "warm_start.family: a model that goes on from another is of its family"),
         ("example_gen.spans=newest", "example_gen.spans: "),
         ("example_gen.spans=7-9", "example_gen.spans: got '7-9', and the input has spans 1, 2"),
+        ("comparator.slices=['shops']", "comparator.slices: the examples have no 'shops'; did you mean 'shop'?"),
+        ("comparator.metric=acuracy", "comparator.metric: 'classification' has no 'acuracy'; did you mean 'accuracy'?"),
         ("comparator.rule=best", "comparator.rule: input should be 'not_worse' or 'better'"),
     ],
 )
 def test_mistakes_are_named(folder, capsys, line, message):
     assert retrain(folder, line) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture
+def three(tmp_path):
+    """A function that makes the tokens of three spans, and the run that has made them."""
+    for span, rows in (("1", 120), ("2", 60), ("3", 60)):
+        write_rows(tmp_path / f"span-{span}.csv", rows, int(span))
+    (tmp_path / "tiny.toml").write_text(CONFIG.format(folder=tmp_path))
+    checked, home = load_config(str(tmp_path / "tiny.toml")), epath.Path(tmp_path / "runs")
+    (first,) = Run(checked, home, Runtime()).to("tokenizer_gen").artifacts("tokenizer_gen")
+    return lambda: Run(checked, home, Runtime(), pinned={"tokenizer_gen": first.artifact}).to("transform")
+
+
+def test_a_changed_span_is_read_again_and_those_after_it_keep_their_tokens(three, tmp_path):
+    three()
+    with (tmp_path / "span-2.csv").open("a") as file:
+        file.writelines(f"one more fine thing for {n},good,north\n" for n in range(30))  # some in the test split
+    made = {(run.stage, run.span) for run in three().made if not run.cached}
+    assert {("example_gen", "2"), ("transform", "2"), ("split_guard", "3")} <= made
+    assert not made & {("transform", "1"), ("transform", "3"), ("example_gen", "3"), ("split_guard", "1")}
+
+
+def test_rows_of_a_new_span_that_an_earlier_test_split_has_are_not_trained_on(three, tmp_path):
+    before = three()
+    test = [run.artifact for run in before.artifacts("example_gen")][0].shards("test")
+    texts = [text for shard in test for text in read_table(shard).column("text").to_pylist()]
+    with (tmp_path / "span-3.csv").open("a") as file:
+        file.writelines(f"{text.upper()},good,north\n" for text in texts)
+    after = three()
+    rows, kept, guards = [], [], []
+    for run in (before, after):
+        examples, guard, tokens = (
+            next(made.artifact.properties for made in run.artifacts(stage) if made.span == "3")
+            for stage in ("example_gen", "split_guard", "transform")
+        )
+        rows.append(sum(examples["rows"].values()))
+        kept.append(sum(tokens["splits"][split]["texts"] for split in ("train", "valid")))
+        guards.append(guard)
+    assert rows[1] - rows[0] == len(texts)
+    assert guards[0]["exact"] == 0 and guards[1]["exact"] > len(texts) / 2
+    assert kept[0] == kept[1]
 
 
 def test_older_spans_may_weigh_less(folder):
@@ -118,3 +193,27 @@ def test_older_spans_may_weigh_less(folder):
     store = rows_of(tokens, "train", ["bad", "good"], 0, 0.5, task, 16, None)
     assert store.weights.tolist() == [0.25] * rows[0] + [1.0] * rows[1]
     assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, 16, None).weights.tolist()) == {1.0}
+
+
+def test_what_was_rolled_back_does_not_take_over_again(folder, tmp_path):
+    """The project after spans 1 and 2, whose second model is withdrawn."""
+    for name in ("span-1.csv", "span-2.csv"):
+        shutil.copy(folder / name, tmp_path)
+    (tmp_path / "tiny.toml").write_text((folder / "tiny.toml").read_text().replace(str(folder), str(tmp_path)))
+    home = copy_home(folder / "runs", tmp_path / "runs")
+    with pytest.raises(SystemExit):
+        main(["rollback", "tiny", "--to", "1", "--home", str(home)])
+    assert retrain(tmp_path) == 3
+    record = latest(tmp_path)
+    assert not record["retrain"]["pushed"] and record["served"]["copy_of"] == 1
+    assert "the challenger was served before, as version 2, and is not pushed again" in record["retrain"]["verdict"]
+
+
+def test_a_worker_of_a_cluster_that_is_not_the_chief_takes_no_lock(folder, monkeypatch):
+    assert retrain(folder, "example_gen.spans=1-2") == 0, "the chief has made all there is to make"
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    monkeypatch.setattr("pipeline.home.fcntl.flock", lambda *_: pytest.fail("it would wait for the chief for ever"))
+    runs = len(list((folder / "runs/tiny/history").iterdir()))
+    assert retrain(folder, "example_gen.spans=1-2") == 0
+    assert len(list((folder / "runs/tiny/history").iterdir())) == runs, "the record is the chief's"
