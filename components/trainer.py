@@ -20,7 +20,7 @@ from components.specs import (
     spec_of,
     with_sources,
 )
-from components.warm_start import ADAPTED, WEIGHTS, counted_of, known_of
+from components.warm_start import counted_of, known_of, write_start
 from data.errors import ConfigError, DataError, did_you_mean
 from models.families.base import Vocabulary
 
@@ -66,6 +66,13 @@ def trainer(
         Field(description="table of a trained model that teaches this one; see Distillation below"),
     ] = {},
     teacher: Annotated[Source[str], Field(description="set from trainer.distill.teacher: its content counts")] = "",
+    optimizer_state: Annotated[
+        bool,
+        Field(
+            description="keep the optimizer's moments with the model, and go on from the champion's where training "
+            "starts from one that has kept them"
+        ),
+    ] = False,
     accumulate: Annotated[
         int, Field(gt=0, description="pieces of a batch whose gradients are added up one by one, to save memory")
     ] = 1,
@@ -123,7 +130,7 @@ def trainer(
     stores = {split: rows_of(tokens, split, *read) for split in ("train", "valid")}
     job = job.settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)
-    vocabulary, known = Vocabulary.of(words), known_of(champion, words, labels)
+    vocabulary, known = Vocabulary.of(words), known_of(champion, words, labels, optimizer_state)
     batches = _batches(stores["train"], max_tokens)
     adapted = counted_of(champion, known) or adapt(spec, batches, vocabulary, max_tokens, job.apart)
     about = {"task": task, "family": family, **_read_by(job, tokens, stores, labels)}
@@ -156,16 +163,19 @@ def trainer(
         checkpoint_dir=model.scratch / "checkpoints",
         log_dir=model.path,
         on_progress=runtime.progress,
+        known=known,
     )
-    if not runtime.is_chief:
-        return
-    trained = student_of(result.model)
-    model.properties.update(about, **_learned(result, trained, spec, plan), warm_start=report(known))
-    _save(model, trained, spec, job, words, labels, max_tokens, examples, adapted)
+    if runtime.is_chief:
+        model.properties.update(about, **_learned(result, spec, plan), warm_start=report(known, result.carried))
+        _save(model, student_of(result.model), spec, job, words, labels, max_tokens, examples)
+        write_start(model, result, adapted, optimizer_state)
 
 
-def _learned(result: Any, trained: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
+def _learned(result: Any, family: Any, plan: dict[str, Any]) -> dict[str, Any]:
     """What the artifact says of a training: how large, how long, and what the family would have a user read of it."""
+    from models.distillation import student_of
+
+    trained = student_of(result.model)
     return {
         "parameters": sum(int(weight.shape.num_elements() or 0) for weight in trained.trainable_weights),
         "training": {"epochs": len(result.history), "best_epoch": result.best_epoch, "steps": result.steps, **plan},
@@ -236,12 +246,8 @@ def _save(
     labels: list[str],
     max_tokens: int,
     examples: list[Examples],
-    adapted: Any,
 ) -> None:
-    """`saved_model/` with what later stages need inside it; `weights.npz` and `adapted.npz`, what the family counted,
-    to start another training from."""
-    import numpy as np
-
+    """`saved_model/` with what later stages need inside it."""
     from components.golden import write_golden
     from components.saved_model import write_properties
     from models.signatures import export
@@ -251,10 +257,6 @@ def _save(
     write_properties(place, model.properties)
     columns = {name: task.columns.get(name, name) for name in inputs}
     write_golden(place, _some_texts(examples, columns))
-    with (model.path / WEIGHTS).open("wb") as file:
-        np.savez(file, **{f"{n:04d} {weight.path}": weight.numpy() for n, weight in enumerate(trained.weights)})
-    with (model.path / ADAPTED).open("wb") as file:
-        np.savez(file, **adapted)
 
 
 def _some_texts(examples: list[Examples], columns: dict[str, str]) -> dict[str, list[bytes]]:

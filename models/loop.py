@@ -18,16 +18,18 @@ import numpy as np
 import tensorflow as tf
 
 from data.batches import Call, Plan
-from data.errors import ConfigError, DataError, StageError, did_you_mean
+from data.errors import ConfigError, StageError, did_you_mean
 from data.store import TokenStore
 from models.averaging import Average
 from models.checkpoint import Checkpoints, sigterm
 from models.frozen import cache_frozen
 from models.history import HistoryFiles
+from models.moments import carry
 from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
 from models.strategy import check_workers, is_chief, local_replicas
 from models.tasks.base import Task
 from models.training import EarlyStopping, Precision, Training
+from models.warm_start import Known
 
 READ_SECONDS = 1.0  # how often the loss is read from the device, and NaN noticed, where no callback wants it
 
@@ -36,12 +38,15 @@ class TrainResult(NamedTuple):
     """model: with the best epoch's weights where early stopping watches a metric, else the last epoch's.
 
     history: one dict an epoch, the valid split's metrics under `val_` names. steps: taken in all epochs.
+    optimizer: as it was after the last step. carried: how many of its moments were another model's, where asked for.
     """
 
     model: keras.Model
     history: list[dict[str, float]]
     best_epoch: int
     steps: int
+    optimizer: keras.Optimizer
+    carried: dict[str, int] | None = None
 
 
 def train(
@@ -56,6 +61,7 @@ def train(
     log_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    known: Known | None = None,
 ) -> TrainResult:
     """Trains what `build` makes, or goes on from the newest checkpoint in `checkpoint_dir`.
 
@@ -68,11 +74,12 @@ def train(
     callbacks: called in every worker, `on_train_batch_end` once a call of `steps_per_call` steps, with the mean loss
       of the epoch so far; a callback that has this method makes the loop wait for the device once a call.
     on_progress: called with steps done and steps in all, after each call.
+    known: the weights that `build` starts from; where it has moments, the optimizer starts from those.
 
     Raises DataError when a split has no rows, StageError when the loss is not finite or the checkpoint is
     another model's, ConfigError when early stopping watches what is not measured.
     """
-    _check(training, strategy, train_store, valid_store)
+    training.check(strategy.num_replicas_in_sync, train_store, valid_store)
     keras.utils.set_random_seed(training.seed)
     if training.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -84,10 +91,12 @@ def train(
         run = _Run(
             model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir), terminated
         )
+        carried = carry(known, model, run.optimizer) if known and known.moments else None
         run.restore()
         check_workers(strategy, run.at.steps)
         run.fit(callbacks, on_progress)
-    return TrainResult(model, run.at.history, run.at.best_epoch or run.at.epoch, run.at.steps)
+    best = run.at.best_epoch or run.at.epoch
+    return TrainResult(model, run.at.history, best, run.at.steps, run.optimizer, carried)
 
 
 @dataclass
@@ -254,19 +263,6 @@ class _Run:
         _assign(variables, found.arrays)
         self.totals = tf.constant(found.arrays[len(variables)])
         self.best_weights = found.arrays[len(variables) + 1 :]
-
-
-def _check(training: Training, strategy: tf.distribute.Strategy, train_store: TokenStore, valid_store) -> None:
-    for name, store in (("train", train_store), ("valid", valid_store)):
-        if store is not None and not len(store):
-            dropped = f"{sum(store.dropped.values())} rows of unknown label were dropped"
-            raise DataError(
-                f"trainer: got no rows in split '{name}' ({dropped}); wanted at least one; check the labels"
-            )
-    if valid_store is None and training.early_stopping is not None:
-        raise ConfigError("trainer.early_stopping: got no valid split to watch; wanted one; set example_gen.splits")
-    if training.jit_compile and strategy.num_replicas_in_sync > 1:
-        raise ConfigError("trainer.jit_compile: got true on several devices; wanted one (a TPU compiles in any case)")
 
 
 def _plan(store: TokenStore, training: Training, replicas: int) -> Plan:

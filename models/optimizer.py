@@ -110,8 +110,10 @@ def schedule(kind: str, peak: float, warmup: int, steps: int) -> "keras.optimize
         }[kind]()
 
     class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+        start = 0  # step that it begins at: an optimizer that goes on has counted others before
+
         def __call__(self, step):
-            step = ops.cast(step, "float32")
+            step = ops.cast(step - self.start, "float32")
             return peak * ops.minimum((step + 1.0) / max(warmup, 1), after(step))
 
         def get_config(self):

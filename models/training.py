@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from data.errors import ConfigError, DataError
 from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
+
+if TYPE_CHECKING:
+    from data.store import TokenStore
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 FALLING = {"loss", "perplexity", "bits_per_byte"}  # metrics that are better when lower
@@ -66,3 +70,18 @@ class Training(BaseModel):
     jit_compile: bool = False
     frozen_cache_gb: Annotated[float, Field(ge=0)] = 10
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 300
+
+    def check(self, replicas: int, train_store: "TokenStore", valid_store: "TokenStore | None") -> None:
+        """Raises DataError where a split has no rows, ConfigError where this cannot be done with these."""
+        for name, store in (("train", train_store), ("valid", valid_store)):
+            if store is not None and not len(store):
+                dropped = f"{sum(store.dropped.values())} rows of unknown label were dropped"
+                raise DataError(
+                    f"trainer: got no rows in split '{name}' ({dropped}); wanted at least one; check the labels"
+                )
+        if valid_store is None and self.early_stopping is not None:
+            raise ConfigError("trainer.early_stopping: got no valid split to watch; wanted one; set example_gen.splits")
+        if self.jit_compile and replicas > 1:
+            raise ConfigError(
+                "trainer.jit_compile: got true on several devices; wanted one (a TPU compiles in any case)"
+            )

@@ -33,13 +33,15 @@ class Moved(NamedTuple):
 class Known(NamedTuple):
     """What a new model starts from: weights in their order, and what the axes stood for (None: as in the new one).
 
-    origin: names the model they are of.
+    origin: names the model they are of. moments: of its optimizer, as models/moments.py names them, where it has kept
+    them and they are asked for.
     """
 
     weights: list[np.ndarray]
     tokens: Moved | None = None
     labels: Moved | None = None
     origin: str = ""
+    moments: Mapping[str, np.ndarray] = {}
 
 
 def moved_labels(old: Sequence[str], new: Sequence[str]) -> Moved | None:
@@ -137,8 +139,11 @@ def read_weights(path: Any) -> list[np.ndarray]:
         return [arrays[name] for name in sorted(arrays.files)]
 
 
-def report(known: Known | None) -> Mapping[str, Any] | None:
-    """What was carried over, for the model artifact's properties; None where nothing was."""
+def report(known: Known | None, optimizer: Mapping[str, int] | None = None) -> Mapping[str, Any] | None:
+    """What was carried over, for the model artifact's properties; None where nothing was.
+
+    optimizer: of its moments, how many; None where it started anew.
+    """
     if known is None:
         return None
 
@@ -149,4 +154,4 @@ def report(known: Known | None) -> Mapping[str, Any] | None:
         return {"kept": moved.kept, **{name: each if every else len(each) for name, each in lists.items()}}
 
     moved = {"tokens": told(known.tokens, every=False), "labels": told(known.labels, every=True)}
-    return {"champion": known.origin, **moved}
+    return {"champion": known.origin, **moved, "optimizer": optimizer}

@@ -31,7 +31,8 @@ def folder(tmp_path_factory):
     """A pipeline that has run on one span."""
     folder = tmp_path_factory.mktemp("retrain")
     write_rows(folder / "span-1.csv", 300, 1)
-    (folder / "tiny.toml").write_text(CONFIG.format(folder=folder) + WARM)
+    config = CONFIG.format(folder=folder).replace("epochs = 8\n", "epochs = 8\noptimizer_state = true\n")
+    (folder / "tiny.toml").write_text(config + WARM)
     assert retrain(folder) == 0
     return folder
 
@@ -70,6 +71,8 @@ def test_retraining_goes_on_from_what_is_served(folder, capsys):
     properties = json.loads(trained.read_text())["properties"]
     assert properties["training"]["epochs"] == 2
     assert properties["warm_start"]["champion"] == first["stages"]["trainer"][0]["fingerprint"]
+    moments = properties["warm_start"]["optimizer"]
+    assert moments["carried"] > 0 and moments["new"] == 0 and moments["steps"] > 0
     assert record["served"]["version"] == 2
     assert "takes over" in capsys.readouterr().out
 
