@@ -66,7 +66,7 @@ def measure(folder: Path, name: str, rows: int) -> tuple[tuple[float, int], tupl
     first = timed(Run(checked, home, Runtime()))
     retrain(checked, home, Runtime())
     write_texts(folder / f"{name}-2.csv", max(rows // SHARE, 100))
-    champion = find_champion(home / name)
+    champion = find_champion(home / name, checked.path)
     again = Run(checked, home, Runtime(), given={CHAMPION: champion})
     again.pinned["tokenizer_gen"] = tokenizer_of(home / name, champion)
     return first, timed(again)

@@ -13,10 +13,11 @@ from etils import epath
 from components.artifacts import Model, TokenizerFiles
 from components.base import Runtime
 from components.decider import FULL, KEEP
-from components.versions import ORIGIN, served_now
+from components.versions import ORIGIN, REPLACES, lineage, served_now
 from data.errors import StageError
 from pipeline.config import Config
 from pipeline.graph import CHAMPION, WARM
+from pipeline.history import unfinished
 from pipeline.runner import Run
 from pipeline.served import served_folder
 
@@ -34,7 +35,7 @@ def retrain(
     artifact is gone.
     """
     job = Run(config, home, runtime, on_stage)
-    champion = find_champion(job.root)
+    champion = find_champion(job.root, config.path)
     if champion is None:
         first = job.to(write=False).record()
         told = {"decision": "first", "reasons": ["nothing was served before"], "pushed": first["served"] is not None}
@@ -77,17 +78,25 @@ def retrain(
     return record
 
 
-def find_champion(root: epath.Path) -> Model | None:
-    """The artifact of the model that is served; None where nothing is. Raises StageError where it is gone."""
+def find_champion(root: epath.Path, config: str) -> Model | None:
+    """The artifact of the model that is served; None where nothing is. Raises StageError where it is gone.
+
+    Where a retrain of this config was killed when it had pushed and had no record yet, it is the model before that one:
+    the same command then ends as it would have.
+    """
     served = served_folder(root) if root.exists() else None
     if served is None:
         return None
-    origin = served_now(served).get(ORIGIN)
-    champion = Model.load(root / "trainer" / str(origin))
+    versions = {version.number: version for version in lineage(served)}
+    version = versions[served_now(served)["version"]]
+    stages = unfinished(root).get(config, {"stages": {}})["stages"]
+    if "comparator" in stages and version.origin in [entry["fingerprint"] for entry in stages["trainer"]]:
+        version = versions[version.record[REPLACES]]
+    champion = Model.load(root / "trainer" / version.origin)
     if champion is None:
         raise StageError(
-            f"retrain: {served} serves a model whose artifact {root / 'trainer' / str(origin)} is gone; wanted it, to "
-            "start from and to compare with; `polisemia run` trains and serves anew"
+            f"retrain: {served} serves a model whose artifact {root / 'trainer' / version.origin} is gone; wanted it, "
+            "to start from and to compare with; `polisemia run` trains and serves anew"
         )
     return champion
 
@@ -96,7 +105,10 @@ def tokenizer_of(root: epath.Path, champion: Model) -> TokenizerFiles:
     (fingerprint,) = champion.manifest["inputs"]["tokenizer"]
     tokenizer = TokenizerFiles.load(root / "tokenizer_gen" / fingerprint)
     if tokenizer is None:
-        raise StageError(f"retrain: the champion's tokenizer {root / 'tokenizer_gen' / fingerprint} is gone")
+        raise StageError(
+            f"retrain: the champion's tokenizer {root / 'tokenizer_gen' / fingerprint} is gone; wanted it, to read new "
+            "spans as it reads; `polisemia run` trains and serves anew"
+        )
     return tokenizer
 
 

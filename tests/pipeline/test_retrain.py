@@ -198,16 +198,36 @@ def test_older_spans_may_weigh_less(folder):
     assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, 16, None).weights.tolist()) == {1.0}
 
 
-def test_what_was_rolled_back_does_not_take_over_again(folder, tmp_path):
-    """The project after spans 1 and 2, whose second model is withdrawn."""
+@pytest.fixture
+def two(folder, tmp_path):
+    """A copy of the project after spans 1 and 2, which has pushed twice."""
     for name in ("span-1.csv", "span-2.csv"):
         shutil.copy(folder / name, tmp_path)
     (tmp_path / "tiny.toml").write_text((folder / "tiny.toml").read_text().replace(str(folder), str(tmp_path)))
-    home = copy_home(folder / "runs", tmp_path / "runs")
+    copy_home(folder / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+def test_a_retrain_that_was_killed_before_its_record_ends_as_it_would_have(two):
+    root = two / "runs/tiny"
+    pushed = json.loads((root / "history/3.json").read_text())
+    for path in (root / "history").iterdir():
+        if int(path.stem) > 2:
+            path.unlink()
+    shutil.copy(root / "history/2.json", root / "latest.json")
+    (root / "unfinished.json").write_text(json.dumps({str(two / "tiny.toml"): {"stages": pushed["stages"]}}))
+    assert retrain(two) == 0
+    record = latest(two)
+    assert (record["retrain"], record["served"]) == (pushed["retrain"], pushed["served"])
+    assert made(record) == set() and not (root / "history/4.json").exists()
+    assert retrain(two) == 0 and latest(two)["retrain"]["decision"] == "keep"
+
+
+def test_what_was_rolled_back_does_not_take_over_again(two):
     with pytest.raises(SystemExit):
-        main(["rollback", "tiny", "--to", "1", "--home", str(home)])
-    assert retrain(tmp_path) == 3
-    record = latest(tmp_path)
+        main(["rollback", "tiny", "--to", "1", "--home", str(two / "runs")])
+    assert retrain(two) == 3
+    record = latest(two)
     assert not record["retrain"]["pushed"] and record["served"]["copy_of"] == 1
     assert "the challenger was served before, as version 2, and is not pushed again" in record["retrain"]["verdict"]
 
