@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from components.sources import find_files
+from components.sources import find_files, patterns_of
 from data import schema
 from data.errors import ConfigError, did_you_mean
 
@@ -25,7 +25,10 @@ def plan_blocks(input: str | dict[str, str], format: Any, splits: dict[str, floa
 
     options = dict(format) if isinstance(format, dict) else {"name": format or None}
     plans = []
-    for index, (pattern, shares) in enumerate(_given(input, splits)):
+    read = patterns_of(input, span)
+    for index, (pattern, shares) in enumerate(shares_of(input, splits)):
+        if pattern not in read:
+            continue
         files = find_files(pattern, span)
         reader = format_for(files[0].path, **options)
         captures = {file.path: file.captures for file in files}
@@ -37,8 +40,8 @@ def plan_blocks(input: str | dict[str, str], format: Any, splits: dict[str, floa
     return plans
 
 
-def _given(input: str | dict[str, str], splits: dict[str, float]) -> list[tuple[str, dict[str, float]]]:
-    """Each input pattern with the shares its rows are cut by."""
+def shares_of(input: str | dict[str, str], splits: dict[str, float]) -> list[tuple[str, dict[str, float]]]:
+    """Each input pattern with the shares its rows are cut by. Raises ConfigError for splits that there are not."""
     if isinstance(input, str):
         unknown = [split for split in splits if split not in schema.SPLITS]
         if unknown:

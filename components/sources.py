@@ -56,6 +56,15 @@ def find_spans(pattern: str) -> list[str]:
     return sorted(spans, key=_natural)
 
 
+def patterns_of(input: str | dict[str, str], span: str) -> set[str]:
+    """The patterns that are read for a span: one without `{span}`, such as that of a test split which stays, is read
+    with the first span of train alone."""
+    patterns = [input] if isinstance(input, str) else list(input.values())
+    if not span or isinstance(input, str) or span == find_spans(input["train"])[0]:
+        return set(patterns)
+    return {pattern for pattern in patterns if "{span}" in pattern}
+
+
 def _natural(name: str) -> list[tuple]:
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 

@@ -9,7 +9,7 @@ import xxhash
 from etils import epath
 
 from components.artifacts import write_whole
-from components.sources import REMOTE_TABLES, find_files
+from components.sources import REMOTE_TABLES, find_files, patterns_of
 from data.errors import DataError
 from data.remote import is_folder
 
@@ -36,7 +36,8 @@ class SourceHashes:
         where: the key that names them, for the message when none matches.
         """
         if isinstance(value, dict):
-            return {name: self.of(pattern, span, where) for name, pattern in value.items()}
+            read = patterns_of(value, span)
+            return {name: self.of(pattern, span, where) for name, pattern in value.items() if pattern in read}
         if value.startswith(REMOTE_TABLES):
             return value
         if is_folder(value):
@@ -46,7 +47,7 @@ class SourceHashes:
     def paths(self, value: str | dict[str, str], span: str) -> list[list[str]]:
         """[path, hash] of every file that `of` has read: where it lay, which decides nothing and is for people."""
         if isinstance(value, dict):
-            return [pair for pattern in value.values() for pair in self.paths(pattern, span)]
+            return [pair for pattern in sorted(patterns_of(value, span)) for pair in self.paths(pattern, span)]
         if value.startswith(REMOTE_TABLES):
             return [[value, ""]]
         paths = map(str, _files(epath.Path(value))) if is_folder(value) else (f.path for f in find_files(value, span))

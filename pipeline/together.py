@@ -6,7 +6,7 @@ from typing import Any
 
 from components.comparator import check_metric
 from components.evaluator import check_slices, check_thresholds
-from components.records import field_columns
+from components.records import field_columns, shares_of
 from components.saved_model import find_model
 from components.specs import family_of, objective_of, spec_of
 from components.teaching import find_pretrained
@@ -33,6 +33,9 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
             columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
             for stage in ("evaluator", "comparator"):
                 problems += check_slices(sections[stage]["slices"] or (), (*columns, *JUDGES[task].slices), stage)
+    if examples := sections["example_gen"]:
+        with _collecting(problems):
+            shares_of(examples["input"], examples["splits"])
     if task in TASKS and (sections["transform"] or {}).get("stride") and not TASKS[task].windowed:
         able = ", ".join(name for name, kind in TASKS.items() if kind.windowed)
         problems.append(f"transform.stride: '{task}' reads no windows; tasks that do: {able}")

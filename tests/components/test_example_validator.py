@@ -140,6 +140,11 @@ def test_empty_splits(validate):
     assert validate({"test": rows()})["1", "train", "empty split"]["severity"] == "error"
 
 
+def test_a_test_split_that_one_span_has_for_all(validate):
+    found = validate({"train": rows(), "test": rows(40)}, {"train": rows()})
+    assert {key for key in found if key[2] == "empty split"} == {(n, "valid", "empty split") for n in ("1", "2")}
+
+
 def test_duplicates(validate):
     found = validate({**SOUND, "train": rows() * 3, "test": SOUND["test"] + rows(1)})
     assert found["1", "train", "duplicates inside the split"]["got"] == "200 of 300 rows (66.7%)"

@@ -1,9 +1,14 @@
 """Tests `components/sources.py`."""
 
-import pytest
+from pathlib import Path
 
-from components.sources import find_files, find_spans
+import pytest
+from etils import epath
+
+from components.records import plan_blocks
+from components.sources import find_files, find_spans, patterns_of
 from data.errors import DataError
+from pipeline.sources import SourceHashes
 
 
 @pytest.fixture
@@ -21,6 +26,19 @@ def folder(tmp_path, monkeypatch):
         path.write_text("x")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_a_pattern_without_span_is_read_with_the_first_span_alone(tmp_path):
+    for name in ("train-9.csv", "train-10.csv", "test.csv"):
+        (tmp_path / name).write_text("text,label\na,b\n")
+    given = {"train": f"{tmp_path}/train-{{span}}.csv", "test": f"{tmp_path}/test.csv"}
+    assert patterns_of(given, "9") == set(given.values()) == patterns_of(given, "")
+    assert patterns_of(given, "10") == {given["train"]}
+    read = [[plan.block.path for plan in plan_blocks(given, "", {"valid": 0.1}, span)] for span in ("9", "10")]
+    assert [[Path(path).name for path in paths] for paths in read] == [["train-9.csv", "test.csv"], ["train-10.csv"]]
+    hashes = SourceHashes(epath.Path(tmp_path))
+    assert [set(hashes.of(given, span, "")) for span in ("9", "10")] == [{"train", "test"}, {"train"}]
+    assert [len(hashes.paths(given, span)) for span in ("9", "10")] == [2, 1]
 
 
 def test_names_are_captured_from_the_path(folder):

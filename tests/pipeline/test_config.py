@@ -97,6 +97,14 @@ def test_every_problem_is_told_at_once():
             "example_gen.fields.txt: classification has no such field",
         ),
         (
+            {"example_gen": {"input": {"test": "a.csv"}}},
+            "example_gen.input: got ['test']; wanted train and some of valid, test, dev",
+        ),
+        (
+            {"example_gen": {"input": "a.csv", "splits": {"train": 0.9, "tset": 0.1}}},
+            "example_gen.splits.tset: unknown split; did you mean 'test'?",
+        ),
+        (
             {"trainer": {"family": {"name": "bert", "preset": "x"}}, "tokenizer_gen": {"kind": "bpe"}},
             "a preset brings its own tokenizer",
         ),
