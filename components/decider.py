@@ -45,7 +45,12 @@ def decider(
     ] = 0.5,
     grow_unknown: Annotated[
         float,
-        Field(ge=0, le=1, description="share of unknown tokens among the new from which the vocabulary is grown"),
+        Field(
+            ge=0,
+            le=1,
+            description="how much larger the share of unknown tokens may be among the new than in the span that is known "
+            "best, before the vocabulary is grown",
+        ),
     ] = 0.1,
     score_rows: Annotated[int, Field(gt=0, description="rows, new and old, that the champion is scored on")] = 2000,
     seed: Annotated[int, Field(ge=0, description="of the rows that are drawn, and of the intervals")] = 0,
@@ -64,10 +69,13 @@ def decider(
             numbers |= _scored(examples, champion, old, new, score_rows, seed, runtime)
         steady = {"words": steady_words, "label_shift": steady_labels, "length": steady_length, "score": steady_score}
         what, reasons = decide(numbers, steady, keep_steady, full_words, full_rows)
-        grow = numbers["unknown_tokens"] > grow_unknown
+        unknown, before = numbers["unknown_tokens"], numbers["unknown_tokens_before"]
+        grow = bool(old) and unknown - before > grow_unknown
         if grow:
-            share = f"{numbers['unknown_tokens']:.1%} of the new tokens are unknown, over grow_unknown"
-            reasons.append(f"{share} = {grow_unknown:g}: the vocabulary grows")
+            shares = f"{unknown:.1%} of the new tokens are unknown, {before:.1%} of the span that is known best"
+            reasons.append(f"{shares}, which differ by more than grow_unknown = {grow_unknown:g}: the vocabulary grows")
+        if numbers["gone_labels"]:
+            reasons.append(f"labels that no new row has: {', '.join(numbers['gone_labels'])}")
             what = FINE_TUNE if what == KEEP else what
         decision.properties.update(decision=what, grow=grow, reasons=reasons, numbers=numbers)
     (decision.path / "decision.json").write_text(json.dumps(decision.properties, indent=1, ensure_ascii=False))
@@ -81,12 +89,15 @@ def _counted(
     after = pool([trains[place] for place in new])
     known = set(champion.properties["labels"])
     unknown = [(part["tokens"] * part["unknown"], part["tokens"]) for part in (_train(tokens[place]) for place in new)]
+    # Words that are met once are unknown in every span: only what comes on top is for want of a larger vocabulary.
+    least = min((_train(tokens[place])["unknown"] for place in old), default=0.0)
     numbers = {
         "new_rows": after.count,
         "old_rows": sum(trains[place].count for place in old),
         "new_labels": sorted(set(after.stats["labels"]) - known),
         "gone_labels": sorted(known - set(after.stats["labels"])),
         "unknown_tokens": sum(part for part, _ in unknown) / max(sum(whole for _, whole in unknown), 1),
+        "unknown_tokens_before": least,
     }
     if not old:
         return numbers
