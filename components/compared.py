@@ -9,6 +9,9 @@ from typing import Any
 from components.artifacts import Statistics
 from data import schema
 
+DRAWS = 20
+SURE = 3  # standard errors that a difference must pass as well, so that few rows raise no false alarm
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -100,18 +103,38 @@ def pool(parts: list[Rows]) -> Rows:
     return Rows("", "the spans before it", stats, [path for part in parts for path in part.words])
 
 
-def words_distance(before: Rows, after: Rows) -> float:
-    """Jensen-Shannon distance, 0 to 1, of the running words (Endres and Schindelin 2003; logarithms of base 2)."""
-    counts = [_summed(word_counts(rows)) for rows in (before, after)]
-    sums = [sum(each.values()) or 1 for each in counts]
-    divergence = 0.0
-    for word in counts[0].keys() | counts[1].keys():
-        shares = [each.get(word, 0) / total for each, total in zip(counts, sums, strict=True)]
-        middle = sum(shares) / 2
-        divergence += sum(share / 2 * math.log2(share / middle) for share in shares if share)
-    return math.sqrt(max(divergence, 0.0))
+def words_distance(before: Rows, after: Rows, seed: int) -> tuple[float, float]:
+    """Jensen-Shannon distance, 0 to 1, of the running words (Endres and Schindelin 2003; logarithms of base 2), and the
+    largest of DRAWS distances that chance alone gives, both being drawn from all words together: few words are far from
+    any others.
+    """
+    import numpy as np
+
+    tables = [word_counts(rows).group_by("word").aggregate([("count", "sum")]) for rows in (before, after)]
+    both = tables[0].join(tables[1], "word", join_type="full outer", right_suffix="_after")
+    columns = (both.column(name).fill_null(0).to_numpy() for name in ("count_sum", "count_sum_after"))
+    counts = np.stack([column.astype(np.int64) for column in columns])
+    generator, totals = np.random.default_rng(seed), counts.sum(axis=1)
+    shares = np.sort(counts.sum(axis=0)) / max(totals.sum(), 1)  # sorted: a join has no order
+    drawn = [
+        np.stack([generator.multinomial(total, shares) for total in totals]) for _ in range(DRAWS if all(totals) else 0)
+    ]
+    return _distance(counts), max(map(_distance, drawn), default=0.0)
 
 
-def _summed(table: Any) -> dict[str, int]:
-    grouped = table.group_by("word").aggregate([("count", "sum")])
-    return dict(zip(grouped.column("word").to_pylist(), grouped.column("count_sum").to_pylist(), strict=True))
+def _distance(counts: Any) -> float:
+    """Jensen-Shannon distance of two rows of counts <int64>[2, words]."""
+    import numpy as np
+
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = shares / 2 * np.log2(shares / shares.mean(axis=0))
+    return math.sqrt(max(float(np.sort(np.nansum(terms, axis=0)).sum()), 0.0))
+
+
+def length_shift(before: Rows, after: Rows, text: str) -> tuple[float, float]:
+    """How far the mean length of a text in words moved, as a share of the mean before, and its standard error."""
+    old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
+    error = math.hypot(old["deviation"] / math.sqrt(before.count), new["deviation"] / math.sqrt(after.count))
+    mean = max(old["mean"], 1e-9)
+    return abs(new["mean"] - old["mean"]) / mean, error / mean

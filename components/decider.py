@@ -8,14 +8,14 @@ from pydantic import Field
 from components import splits
 from components.artifacts import Decision, Examples, Model, Statistics, Tokens
 from components.base import Input, Output, Runtime, component
-from components.compared import label_shift, pool, read_span, words_distance
+from components.compared import SURE, label_shift, length_shift, pool, read_span, words_distance
 from data import schema
 
 KEEP, FINE_TUNE, FULL = "keep", "fine_tune", "full"
 CALIBRATION = "ece"  # of the metrics, where a task has it
 
 
-@component(version=1, tensorflow=True)
+@component(version=2, tensorflow=True)
 def decider(
     statistics: list[Input[Statistics]],
     tokens: list[Input[Tokens]],
@@ -27,9 +27,11 @@ def decider(
     steady_words: Annotated[
         float, Field(ge=0, le=1, description="distance of the words, Jensen-Shannon, up to which nothing has moved")
     ] = 0.25,
-    steady_labels: Annotated[float, Field(ge=0, le=1, description="shift of a label's share up to which ...")] = 0.05,
+    steady_labels: Annotated[
+        float, Field(ge=0, le=1, description="shift of a label's share up to which nothing has moved")
+    ] = 0.05,
     steady_length: Annotated[
-        float, Field(ge=0, description="change of the mean length, as a share, up to which")
+        float, Field(ge=0, description="change of the mean length, as a share, up to which nothing has moved")
     ] = 0.1,
     steady_score: Annotated[
         float, Field(ge=0, description="how much worse the champion may be on the new rows than on the old")
@@ -48,8 +50,8 @@ def decider(
         Field(
             ge=0,
             le=1,
-            description="how much larger the share of unknown tokens may be among the new than in the span that is known "
-            "best, before the vocabulary is grown",
+            description="how much larger the share of unknown tokens may be among the new than in the span that is "
+            "known best, before the vocabulary is grown",
         ),
     ] = 0.1,
     score_rows: Annotated[int, Field(gt=0, description="rows, new and old, that the champion is scored on")] = 2000,
@@ -64,7 +66,7 @@ def decider(
     if not new:
         decision.properties.update(decision=KEEP, grow=False, reasons=["there is nothing new"], numbers=numbers)
     else:
-        numbers |= _counted(statistics, tokens, champion, old, new)
+        numbers |= _counted(statistics, tokens, champion, old, new, seed)
         if old:
             numbers |= _scored(examples, champion, old, new, score_rows, seed, runtime)
         steady = {"words": steady_words, "label_shift": steady_labels, "length": steady_length, "score": steady_score}
@@ -74,15 +76,15 @@ def decider(
         if grow:
             shares = f"{unknown:.1%} of the new tokens are unknown, {before:.1%} of the span that is known best"
             reasons.append(f"{shares}, which differ by more than grow_unknown = {grow_unknown:g}: the vocabulary grows")
+            what = FINE_TUNE if what == KEEP else what
         if numbers["gone_labels"]:
             reasons.append(f"labels that no new row has: {', '.join(numbers['gone_labels'])}")
-            what = FINE_TUNE if what == KEEP else what
         decision.properties.update(decision=what, grow=grow, reasons=reasons, numbers=numbers)
     (decision.path / "decision.json").write_text(json.dumps(decision.properties, indent=1, ensure_ascii=False))
 
 
 def _counted(
-    statistics: list[Statistics], tokens: list[Tokens], champion: Model, old: list[int], new: list[int]
+    statistics: list[Statistics], tokens: list[Tokens], champion: Model, old: list[int], new: list[int], seed: int
 ) -> dict[str, Any]:
     """What the counts of the training splits tell."""
     trains = [read_span(one)["train"] for one in statistics]
@@ -102,15 +104,18 @@ def _counted(
     if not old:
         return numbers
     before = pool([trains[place] for place in old])
-    means = [rows.stats["texts"][schema.TEXT]["words"]["mean"] for rows in (before, after)]
-    label, shift, error = label_shift(before, after)
+    label, shift, shift_error = label_shift(before, after)
+    length, length_error = length_shift(before, after, schema.TEXT)
+    words, words_by_chance = words_distance(before, after, seed)
     return {
         **numbers,
-        "words": words_distance(before, after),
-        "label_shift": shift,
-        "label_shift_error": error,
+        "words": words,
+        "words_by_chance": words_by_chance,
+        "length": length,
+        "length_by_chance": SURE * length_error,
         "label": label,
-        "length": abs(means[1] - means[0]) / max(means[0], 1e-9),
+        "label_shift": shift,
+        "label_shift_by_chance": SURE * shift_error,
     }
 
 
@@ -151,21 +156,21 @@ def decide(
         return FULL, ["none of the spans is one that the champion has learnt"]
     share = numbers["new_rows"] / (numbers["new_rows"] + numbers["old_rows"])
     full = []
-    if numbers["words"] > full_words:
+    if numbers["words"] > max(full_words, numbers["words_by_chance"]):
         full.append(f"the words are {numbers['words']:.3f} from those learnt, over full_words = {full_words:g}")
     if share > full_rows:
         full.append(f"{share:.1%} of the rows are new, over full_rows = {full_rows:g}")
     if full:
         return FULL, full
     moved = []
-    for name, what in (("words", "the words' distance"), ("length", "the change of the mean length")):
-        if numbers[name] > steady[name]:
-            moved.append(f"{what} is {numbers[name]:.3f}, over steady_{name} = {steady[name]:g}")
-    if numbers["label_shift"] > max(steady["label_shift"], 3 * numbers["label_shift_error"]):
-        moved.append(
-            f"the share of '{numbers['label']}' moved by {numbers['label_shift']:.3f}, over steady_labels = "
-            f"{steady['label_shift']:g}"
-        )
+    told = {
+        "words": ("the words' distance is", "steady_words"),
+        "length": ("the change of the mean length is", "steady_length"),
+        "label_shift": (f"the share of '{numbers['label']}' moved by", "steady_labels"),
+    }
+    for name, (what, bound) in told.items():
+        if numbers[name] > max(steady[name], numbers[f"{name}_by_chance"]):
+            moved.append(f"{what} {numbers[name]:.3f}, over {bound} = {steady[name]:g}")
     if numbers["new_labels"]:
         moved.append(f"labels that the champion does not know: {', '.join(numbers['new_labels'])}")
     if worse := _worse(numbers, steady["score"]):

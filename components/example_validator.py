@@ -1,7 +1,6 @@
 """Holds every span against the schema, valid and test against train, and the last span against those before it."""
 
 import json
-import math
 import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -11,10 +10,18 @@ from pydantic import Field
 
 from components.artifacts import Anomalies, Schema, Statistics
 from components.base import Input, Output, component
-from components.compared import Rows, label_shift, labels_of, place_of, pool, read_span, unknown_words
+from components.compared import (
+    SURE,
+    Rows,
+    label_shift,
+    labels_of,
+    length_shift,
+    place_of,
+    pool,
+    read_span,
+    unknown_words,
+)
 from data.errors import DataError
-
-_SURE = 3  # standard errors that a difference must pass as well, so that small splits raise no false alarm
 
 
 @component(version=1)
@@ -140,14 +147,14 @@ def compare(before: Rows, after: Rows, limits: Limits) -> Iterator[Anomaly]:
         return
     against = place_of(before.span, before.split)
     label, moved, error = label_shift(before, after)
-    if moved > max(limits.label_shift, _SURE * error):
+    if moved > max(limits.label_shift, SURE * error):
         old, new = (rows.stats["labels"].get(label, 0) / labels_of(rows) for rows in (before, after))
         wanted = f"{_percent(old)} as in {against}, give or take {_percent(limits.label_shift)} (max_label_shift)"
         yield _anomaly(after, "warning", f"share of label '{label}'", _percent(new), wanted)
     for text in sorted(set(before.stats["texts"]) & set(after.stats["texts"])):
-        old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
-        error = math.hypot(old["deviation"] / math.sqrt(before.count), new["deviation"] / math.sqrt(after.count))
-        if abs(new["mean"] - old["mean"]) > max(limits.length_shift * old["mean"], _SURE * error):
+        moved, error = length_shift(before, after, text)
+        if moved > max(limits.length_shift, SURE * error):
+            old, new = (rows.stats["texts"][text]["words"] for rows in (before, after))
             wanted = (
                 f"{old['mean']:.1f} as in {against}, give or take {_percent(limits.length_shift)} (max_length_shift)"
             )

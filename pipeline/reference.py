@@ -42,6 +42,8 @@ its own name, and a stage whose defaults suit you needs none. `--set section.key
 
 Top level: `name` (names a folder under the home), `task` ({tasks}) and `[beam]`: `runner` and any of its
 options by Apache Beam's own names (`DirectRunner`, threads on this machine, when silent).
+`[warm_start]` has keys of `[trainer]`, but for `family`: what a training that goes on from a champion
+(`polisemia retrain`) does otherwise.
 """
 
 
