@@ -104,6 +104,9 @@ def summary(record: dict[str, Any]) -> list[str]:
             beside = f"   (baseline {baseline:.4f})" if baseline is not None else ""
             lines.append(f"{name:<12} {metric['value']:.4f}   95 % [{metric['low']:.4f}, {metric['high']:.4f}]{beside}")
         lines += evaluation["reasons"]
+    for span, leaks in record.get("leaks", {}).items():
+        counts = " and ".join(f"{count} {how}" for how, count in leaks.items())
+        lines.append(f"span {span}: {counts} copies of earlier test rows, which are not trained on")
     if retrained := record.get("retrain"):
         lines += [f"decision: {retrained['decision']}: {'; '.join(retrained['reasons'])}"]
         lines += [retrained["verdict"]] if "verdict" in retrained else []

@@ -199,6 +199,8 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         record: dict[str, Any] = {"name": self.config.name, "task": self.config.task, "config": self.config.path}
+        if leaks := {run.span: _leaks(run.artifact) for run in self.artifacts("split_guard") if _leaks(run.artifact)}:
+            record["leaks"] = leaks
         for run in self.artifacts("evaluator"):
             record["evaluation"] = run.artifact.properties
         for run in self.artifacts("pusher"):
@@ -220,6 +222,11 @@ class Run:
         (trained,) = self.artifacts("trainer")
         other = served.get(ORIGIN) != trained.artifact.fingerprint
         return {**served, "pushed": pushed["version"]} if other else served
+
+
+def _leaks(guard: Artifact) -> dict[str, int]:
+    """How many rows of a span are not trained on, since an earlier test split has them, or nearly."""
+    return {name: guard.properties[name] for name in ("exact", "near") if guard.properties[name]}
 
 
 def _fingerprint(facts: dict[str, Any], inputs: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from components.leaks import read_table
 from pipeline.cleaning import _with_inputs
 from pipeline.cli import main
 from pipeline.config import load_config
+from pipeline.report import summary
 from pipeline.runner import Run
 from tests.pipeline.conftest import CONFIG, copy_home, write_rows
 
@@ -182,6 +183,9 @@ def test_rows_of_a_new_span_that_an_earlier_test_split_has_are_not_trained_on(th
     assert rows[1] - rows[0] == len(texts)
     assert guards[0]["exact"] == 0 and guards[1]["exact"] > len(texts) / 2
     assert kept[0] == kept[1]
+    record = after.record()
+    assert record["leaks"]["3"]["exact"] == guards[1]["exact"]
+    assert f"span 3: {guards[1]['exact']} exact" in "\n".join(summary(record))
 
 
 def test_older_spans_may_weigh_less(folder):
