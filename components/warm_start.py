@@ -58,7 +58,7 @@ def counted_of(champion: Model | None, known: Any) -> Any:
     if set(adapted) - OF_VECTORS:
         raise StageError(
             f"trainer: family '{champion.properties['family']['name']}' counts n-grams of the vocabulary, which cannot "
-            "grow under it; train anew, or set decider.grow_unknown = 1"
+            "grow under it; train anew (decider.full_rows = 0), or set decider.grow_unknown = 1"
         )
     return None
 

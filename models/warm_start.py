@@ -113,7 +113,8 @@ def _check(shapes: list[tuple], known: Known, *axes: Sequence[tuple[int, ...]]) 
     if not same:
         raise StageError(
             f"trainer: the champion's {len(known.weights)} weights are not those of this family and its sizes "
-            f"({len(shapes)} weights); wanted the same [trainer] family and [transform] max_tokens, or a training anew"
+            f"({len(shapes)} weights); wanted the same [trainer] family and [transform] max_tokens, or a training anew "
+            "(decider.full_rows = 0)"
         )
 
 
