@@ -86,22 +86,19 @@ def evaluate(
     import numpy as np
 
     judged = _checked(searcher, queries, qrels)
-    parts = [judged[start : start + AT_ONCE] for start in range(0, len(judged), AT_ONCE)]
-    values: dict[str, Any] = {}
-    for how in hows:
-        found = []
-        for part in parts:
-            hits = searcher.search([queries[query] for query in part], how, DEPTH, weight)
+    found: dict[str, list[Any]] = {how: [] for how in hows}
+    for part in (judged[start : start + AT_ONCE] for start in range(0, len(judged), AT_ONCE)):
+        asked, wanted = [queries[query] for query in part], {query: qrels[query] for query in part}
+        vectors = None if set(hows) == {"bm25"} else searcher.encode(asked)
+        for how in hows:
+            hits = zip(part, searcher.search(asked, how, DEPTH, weight, vectors), strict=True)
             # By place, as trec_eval orders equal scores, of which fused rankings are full, by the documents' names.
-            run = {
-                name: {hit.id: -float(n) for n, hit in enumerate(each)} for name, each in zip(part, hits, strict=True)
-            }
-            found.append(by_query(run, {query: qrels[query] for query in part}, measures))
-        values[how] = np.concatenate(found)
+            run = {query: {hit.id: -float(n) for n, hit in enumerate(each)} for query, each in hits}
+            found[how].append(by_query(run, wanted, measures))
+    values = {how: np.concatenate(parts) for how, parts in found.items()}
     if "bm25" in values:
-        over = {f"{how} over bm25": found - values["bm25"] for how, found in values.items() if how != "bm25"}
-        return {name: _means(found, measures, resamples, seed) for name, found in {**values, **over}.items()}
-    return {name: _means(found, measures, resamples, seed) for name, found in values.items()}
+        values |= {f"{how} over bm25": values[how] - values["bm25"] for how in hows if how != "bm25"}
+    return {name: _means(each, measures, resamples, seed) for name, each in values.items()}
 
 
 def by_query(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Sequence[str] = MEASURES) -> Any:

@@ -43,28 +43,32 @@ class Searcher:
         self.graph: Any = _read_graph(path) if self.record["backend"] == "faiss" else None
         self.model = saved_model.load_exported(path / SAVED_MODEL)
 
-    def search(self, queries: Sequence[str], how: How, top: int, weight: float = 0.5) -> list[list[Hit]]:
+    def encode(self, queries: Sequence[str]) -> Any:
+        """Vectors <float32>[queries, width] of length 1, 0 where a query holds nothing that the model knows."""
+        return VectorSource(VECTOR, "text", VECTOR).of(self.model, queries, self.record["max_tokens"])
+
+    def search(
+        self, queries: Sequence[str], how: How, top: int, weight: float = 0.5, vectors: Any = None
+    ) -> list[list[Hit]]:
         """The best documents of each query, at most `top`, highest score first. By words, only those that share one; by
         vectors none where the query holds nothing that the model knows.
 
         how: vectors: the cosine; bm25; rrf: both, by reciprocal rank fusion; sum: weight * the vectors' scores + (1 -
-        weight) * BM25's, each brought to [0, 1] a query.
+        weight) * BM25's, each brought to [0, 1] a query. vectors: as `encode` gives them, where they are known already.
         """
         import numpy as np
 
         from data.ranking import best
 
-        vectors = self._encode(queries) if how != "bm25" else [None] * len(queries)
+        if vectors is None and how != "bm25":
+            vectors = self.encode(queries)
         found = []
-        for query, vector in zip(queries, vectors, strict=True):
-            scores = self._scores(query, vector, how, top, weight)
+        for n, query in enumerate(queries):
+            scores = self._scores(query, None if vectors is None else vectors[n], how, top, weight)
             places = best(scores, top)
             places = places[np.isfinite(scores[places])]
             found.append([Hit(self.ids[n], float(scores[n]), self.texts[n]) for n in places.tolist()])
         return found
-
-    def _encode(self, queries: Sequence[str]) -> Any:
-        return VectorSource(VECTOR, "text", VECTOR).of(self.model, queries, self.record["max_tokens"])
 
     def _scores(self, query: str, vector: Any, how: How, top: int, weight: float) -> Any:
         """<float>[documents], -inf for those that are no hits."""
