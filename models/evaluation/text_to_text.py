@@ -1,14 +1,13 @@
 """Answers in words, held against the ones wanted: BLEU and chrF by sacrebleu, ROUGE by rouge-score, and SQuAD's own."""
 
 import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from data.schema import TARGET, TEXT
+from models import squad
 from models.evaluation.base import Summed, weights_of
 
 LENGTH = "length"
@@ -33,8 +32,9 @@ class TextToTextJudgement(Summed):
         self.examples, self.wanted = examples, examples.column(TARGET).to_pylist()
         self.written, self.scores = answers["text"].tolist(), answers["score"]
         self.weights = weights_of(examples)
-        self.statistics = self._statistics(self.written)
-        self.loss = 1 - np.array([_f1(a, b) for a, b in zip(self.written, self.wanted, strict=True)], np.float64)
+        counted = self._counted(self.written)
+        self.statistics = counted * self.weights[:, None]
+        self.loss = 1 - counted[:, -2]  # by f1
 
     @staticmethod
     def predictions(answers, labels):
@@ -63,7 +63,8 @@ class TextToTextJudgement(Summed):
     def baseline(self):
         """The source's first three sentences, the lead-3 of summaries; short sources are copied whole."""
         leads = [" ".join(SENTENCE.split(text.strip())[:3]) for text in self.examples.column(TEXT).to_pylist()]
-        return self.point(self._statistics(leads)), "the first three sentences of the source, or all it has"
+        statistics = self._counted(leads) * self.weights[:, None]
+        return self.point(statistics), "the first three sentences of the source, or all it has"
 
     def details(self, resamples, seed):
         """How sacrebleu counted, in its own words."""
@@ -81,8 +82,8 @@ class TextToTextJudgement(Summed):
         scores = pa.array(np.asarray(self.scores, np.float64))
         return {TARGET: self.examples.column(TARGET), "predicted": pa.array(self.written), "score": scores}
 
-    def _statistics(self, written: Sequence[str]) -> np.ndarray:
-        """Of each row <float64>[N, 34], times its weight: what BLEU and chrF count, the means' values, and one."""
+    def _counted(self, written: Sequence[str]) -> np.ndarray:
+        """Of each row <float64>[N, 34]: what BLEU and chrF count, the means' values, and one."""
         from rouge_score.rouge_scorer import RougeScorer
         from sacrebleu.metrics import BLEU, CHRF
 
@@ -93,9 +94,9 @@ class TextToTextJudgement(Summed):
         scorer, means = RougeScorer(ROUGES, tokenizer=_Words()), []
         for answer, wanted in zip(written, self.wanted, strict=True):
             found = scorer.score(wanted, answer)
-            exact = float(_plain(answer) == _plain(wanted))
-            means.append([*(found[name].fmeasure for name in ROUGES), exact, _f1(answer, wanted), 1.0])
-        return np.column_stack([words, characters, np.array(means)]) * self.weights[:, None]
+            ours = squad.exact_match(answer, [wanted]), squad.f1(answer, [wanted])
+            means.append([*(found[name].fmeasure for name in ROUGES), *ours, 1.0])
+        return np.column_stack([words, characters, np.array(means)])
 
 
 class _Words:
@@ -116,15 +117,3 @@ def _bleu(sums: np.ndarray) -> np.ndarray:
         brevity = np.where(length < wanted, np.exp(1 - wanted / length), 1.0)
         score = 100 * brevity * np.exp(np.log(precisions).mean(axis=-1))
     return np.where((matches > 0).any(axis=-1) & (ngrams > 0).all(axis=-1), score, 0.0)
-
-
-def _plain(text: str) -> list[str]:
-    """Words without case, punctuation and articles, as SQuAD's script compares them."""
-    kept = "".join(c for c in text.lower() if c not in string.punctuation)
-    return re.sub(r"\b(a|an|the)\b", " ", kept).split()
-
-
-def _f1(answer: str, wanted: str) -> float:
-    ours, theirs = _plain(answer), _plain(wanted)
-    common = sum((Counter(ours) & Counter(theirs)).values())
-    return 2 * common / (len(ours) + len(theirs)) if ours and theirs else float(ours == theirs)
