@@ -10,6 +10,7 @@ from components.base import Input, Output, component
 from components.golden import compare_all, read_golden, replay
 from components.model_server import ask_server, find_server
 from components.native_client import read_graph
+from components.serving_ops import LINKED, NEWEST
 from data.errors import StageError
 
 MUST_COMPILE = "_XlaMustCompile"
@@ -29,7 +30,7 @@ def infra_validator(
     *,
     target: Annotated[
         Literal["2.18", "2.19", "2.20"], Field(description="the TF Serving version the model must run on")
-    ] = "2.20",
+    ] = NEWEST,
     server: Annotated[
         Literal["auto", "docker", "none"],
         Field(
@@ -58,8 +59,6 @@ def infra_validator(
 
 def check_ops(saved_model: Any, target: str) -> set[str]:
     """Names of all ops of the graph and its functions. Raises StageError for those that TF Serving `target` lacks."""
-    from components.serving_ops import LINKED
-
     ops, problems = set(), set()
     for meta in read_graph(saved_model).meta_graphs:
         functions = meta.graph_def.library.function

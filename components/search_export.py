@@ -11,9 +11,9 @@ from etils import epath
 from components import saved_model
 from components.golden import ROWS, replay, write_golden
 from components.infra_validator import check_ops
+from components.serving_ops import NEWEST
 from data.errors import ConfigError
 
-TARGET = "2.20"  # TF Serving that the ops are checked for
 VECTOR, EMBED, POOLED = "vector", "embed", "pooled"
 
 
@@ -91,5 +91,5 @@ def export_search(
     saved_model.write_properties(place, {**properties, "documents": len(ids)})
     asked = [text.encode("utf-8", "surrogateescape")[:200] for text in texts[:ROWS]]
     write_golden(place, {"query": asked, "text": asked})
-    check_ops(place, TARGET)
+    check_ops(place, NEWEST)
     replay(place)

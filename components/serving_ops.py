@@ -1,10 +1,14 @@
 """The ops that TF Serving links, by its version: what a model may hold to load there.
 
+from typing import Final
+
 CORE: what TensorFlow 2.18, 2.19 and 2.20 register (`TF_GetAllOpList` of their wheels, which tests compare with 2.20),
 less what a server cannot run: ops that call Python, need XLA or a TPU, or that only the runtime makes (`_...`).
 TEXT: TF Text's, which the server links too (`SUPPORTED_TENSORFLOW_OPS` in tensorflow_serving/model_servers/BUILD):
 2.20 has those of TF Text 2.20; 2.18 and 2.19 those of 2.12, whose ops library lacks three.
 """
+
+from typing import Final
 
 _CORE = """
 Abort Abs AccumulateNV2 AccumulatorApplyGradient AccumulatorNumAccumulated AccumulatorSetGlobalStep
@@ -252,3 +256,4 @@ WhitespaceTokenizeWithOffsets WordpieceTokenizeWithOffsets
 CORE, TEXT = frozenset(_CORE.split()), frozenset(_TEXT.split())
 LATER = frozenset({"DecodeWebP", "TFText>RoundRobinGenerateMasks", "TFText>RoundRobinTrim", "TFText>Utf8Binarize"})
 LINKED = {"2.18": CORE | TEXT, "2.19": CORE | TEXT, "2.20": CORE | TEXT | LATER}
+NEWEST: Final = "2.20"

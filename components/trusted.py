@@ -12,7 +12,7 @@ from typing import Any
 from etils import epath
 
 from components.native_client import read_graph
-from components.serving_ops import LINKED
+from components.serving_ops import LINKED, NEWEST
 from data.errors import StageError
 
 REACHING = re.compile(
@@ -52,7 +52,7 @@ def check_trusted(saved_model: epath.PathLike) -> None:
 
 def _refused(nodes: Iterable[Any], functions: Mapping[str, Any], may: frozenset[str]) -> set[str]:
     ops = {node.op for node in nodes} - functions.keys() - may
-    return {op for op in ops if op not in LINKED["2.20"] or REACHING.search(op)}
+    return {op for op in ops if op not in LINKED[NEWEST] or REACHING.search(op)}
 
 
 def _names(nodes: Iterable[Any]) -> Iterator[str]:

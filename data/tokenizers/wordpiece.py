@@ -75,11 +75,10 @@ class WordPiece(GraphTokenizer):
         write_lines(directory / "vocab.txt", self.vocabulary)
 
     def decode(self, ids: Sequence[int]) -> str:
-        pieces = (self.vocabulary[i] for i in ids if i not in self.special.ids)
-        return "".join(p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in pieces).strip()
+        return "".join(_spaced(self.vocabulary[i]) for i in ids if i not in self.special.ids).strip()
 
     def _pieces(self):
-        return [p.removeprefix(INSIDE) if p.startswith(INSIDE) else f" {p}" for p in self.vocabulary]
+        return [_spaced(piece) for piece in self.vocabulary]
 
     def _join(self, ids):
         import tensorflow as tf
@@ -107,6 +106,11 @@ class WordPiece(GraphTokenizer):
     def _tokenize_with_offsets(self, texts):
         _, pieces = self._resources
         return pieces.tokenize_with_offsets(texts)
+
+
+def _spaced(piece: str) -> str:
+    """A piece as it is in a text, with the space before a word."""
+    return piece.removeprefix(INSIDE) if piece.startswith(INSIDE) else f" {piece}"
 
 
 @cache

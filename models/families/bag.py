@@ -4,6 +4,7 @@ LogisticRegression, but streamed, distributed and in the graph.
 Nothing of width `features` is ever made for a row: only its own n-grams are looked up (bag_ngrams.py).
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
@@ -62,9 +63,9 @@ class _Bag(Family):
             raise ValueError(f"got {list(ngrams)}, wanted [shortest, longest] with 1 <= shortest <= longest")
         return ngrams
 
+    @abstractmethod
     def weigh(self, counts, idf):
         """Weight of each n-gram of a row, before any norm: counts <float32>[B, M], idf <float32>[B, M]."""
-        raise NotImplementedError
 
     def adapt(self, batches: Iterable[Mapping[str, np.ndarray]], vocabulary: Vocabulary) -> dict[str, np.ndarray]:
         """Counts every n-gram's texts, order by order; raises DataError when the training split has none.

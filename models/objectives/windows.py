@@ -1,5 +1,6 @@
 """What skip-gram and CBOW share: words near each other, drawn negatives, and vectors to save (Mikolov et al. 2013)."""
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -98,13 +99,13 @@ class Windows(WordObjective):
         counted = tf.concat([tf.ones_like(ids, tf.bool)[:, None], negatives != ids[:, None]], axis=1)
         return tf.concat([ids[:, None], negatives], axis=1), counted
 
+    @abstractmethod
     def losses(self, vectors, near, there, outputs, counted):
         """The loss at each word <float32>[n].
 
         vectors <float32>[n, width]: the words'. near, there: as `positions` gives them. outputs <float32>[n, 1 +
         negatives, width]: the vectors of `targets`; counted <bool>[n, 1 + negatives].
         """
-        raise NotImplementedError
 
     def save(self, model, directory):
         return model.family.save_words(model.words, model.vocabulary, directory)

@@ -1,5 +1,6 @@
 """What the tasks share that write text: a decoder's own logits, counted token by token, and how text is generated."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,9 @@ class Writing(Task):
     def unpack(self, encoded, packed, batch):
         return encoded.sequence
 
+    @abstractmethod
     def told(self, batch: Mapping[str, Any]) -> tuple:
         """The tokens that a batch's rows tell <int32>[B, U] and where there is one <bool>[B, U]."""
-        raise NotImplementedError
 
     def losses(self, logits, batch):
         """Of each token told <float32>[B, U], 0 where there is none; and the two of `told`."""
