@@ -3,10 +3,12 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+Row = tuple[str, ...]
 CORPORA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 
@@ -43,6 +45,24 @@ def folder_and_rows(rows: Iterable[str], usage: str) -> tuple[Path, list[str]]:
     folder = Path(sys.argv[1])
     (folder / "rows").mkdir(parents=True, exist_ok=True)
     return folder, sys.argv[2:]
+
+
+def print_kept(title: str, header: Sequence[str], keys: Sequence[str], rows: Iterable[str], folder: Path) -> None:
+    """A table of what rows have left in `folder`/rows, those that were not run empty. keys: of what a row left."""
+    found = {name: folder / "rows" / f"{name}.json" for name in rows}
+    kept = {name: load_json(path) if path.exists() else {} for name, path in found.items()}
+    print_table(title, [tuple(header), *((name, *(row.get(key, "") for key in keys)) for name, row in kept.items())])
+
+
+def print_each(
+    title: str, header: tuple[str, ...], rows: Mapping[str, Callable[[Path], list[tuple[str, ...]]]]
+) -> None:
+    """A table of the rows that the command line names, or all, each made in one folder that goes."""
+    table = [header]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:] or rows:
+            table += rows[name](Path(folder))
+    print_table(title, table)
 
 
 def print_table(title: str, rows: list[tuple[str, ...]]) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, corpus, folder_and_rows, load_json, print_table, run, value
+from benchmarks.common import CORPORA, artifact, corpus, folder_and_rows, load_json, print_kept, run, value
 
 SEEDS = (0, 1, 2)
 GLOVE = CORPORA / "glove_twitter_25d_12k" / "glove.twitter.27B.25d.top12k.txt"
@@ -215,12 +215,8 @@ def main() -> None:
             (folder / "rows" / f"{name}.json").write_text(json.dumps(ROWS[name](folder)))
         except ModuleNotFoundError as error:
             raise SystemExit(f"{name}: {error}; install it to compare with it") from None
-    table = [("row", "ours", "each", "compared with", "wanted")]
-    for name in ROWS:
-        path = folder / "rows" / f"{name}.json"
-        found = load_json(path) if path.exists() else {}
-        table.append((name, *(found.get(key, "") for key in ("mean", "each", "compared", "wanted"))))
-    print_table("families", table)
+    header = ("row", "ours", "each", "compared with", "wanted")
+    print_kept("families", header, ("mean", "each", "compared", "wanted"), ROWS, folder)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, folder_and_rows, load_json, print_table, run, value
+from benchmarks.common import CORPORA, artifact, folder_and_rows, print_kept, run, value
 
 PTB = CORPORA / "ptb_mikolov"
 PTB_WORDS = {
@@ -243,12 +243,8 @@ def main() -> None:
     folder = folder.absolute()
     for name in names:
         (folder / "rows" / f"{name}.json").write_text(json.dumps(ROWS[name](folder)))
-    table = [("row", "result", "beside", "training seconds", "wanted")]
-    for name in ROWS:
-        path = folder / "rows" / f"{name}.json"
-        found = load_json(path) if path.exists() else {}
-        table.append((name, *(found.get(key, "") for key in ("result", "beside", "seconds", "wanted"))))
-    print_table("language", table)
+    header = ("row", "result", "beside", "training seconds", "wanted")
+    print_kept("language", header, ("result", "beside", "seconds", "wanted"), ROWS, folder)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,12 @@ grade above 0 counts as 1, and its judgements call queries by their place in the
 """
 
 import json
-import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, print_table, run
+from benchmarks.common import CORPORA, artifact, print_each, run
 
 Row = tuple[str, ...]
 HEADER: Row = ("row", "ranking", "nDCG@10", "MAP", "MRR", "recall@100", "nDCG@10 over BM25", "wanted")
@@ -84,13 +82,5 @@ def _row(name: str, how: str, found: dict[str, Any]) -> Row:
 ROWS: dict[str, Callable[[Path], list[Row]]] = {name: partial(collection, name) for name in FILES}
 
 
-def main() -> None:
-    rows = [HEADER]
-    with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or ROWS:
-            rows += ROWS[name](Path(folder))
-    print_table("search", rows)
-
-
 if __name__ == "__main__":
-    main()
+    print_each("search", HEADER, ROWS)

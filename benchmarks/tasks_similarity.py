@@ -8,14 +8,12 @@ which nothing is chosen. The baseline of STS-B is the cosine of character TF-IDF
 words, scikit-learn's TfidfVectorizer, fitted on train).
 """
 
-import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import CORPORA, artifact, print_table, run, value
+from benchmarks.common import CORPORA, artifact, print_each, run, value
 
 Row = tuple[str, ...]
 HEADER: Row = ("row", "measured", "value", "beside it", "wanted")
@@ -90,13 +88,5 @@ ROWS: dict[str, Callable[[Path], list[Row]]] = {
 }
 
 
-def main() -> None:
-    rows = [HEADER]
-    with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:] or ROWS:
-            rows += ROWS[name](Path(folder))
-    print_table("similarity", rows)
-
-
 if __name__ == "__main__":
-    main()
+    print_each("similarity", HEADER, ROWS)
