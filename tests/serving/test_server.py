@@ -328,21 +328,24 @@ def start(*flags, **more):
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, **more)
 
 
-def test_sigterm_drains(gate_base):
+def test_sigterm_drains(gate_base, tmp_path):
     """The process itself: it answers what is under way, takes no more, and ends with 0."""
-    port = free_port()
-    process = start(f"--port={port}", f"--model_base_path={gate_base}", "--model_name=gate", "--enable_batching")
+    port, batching = free_port(), tmp_path / "batching.config"
+    one_by_one = {"max_batch_size": 1, "num_batch_threads": 1, "max_enqueued_batches": 300}
+    batching.write_text("".join(f"{name} {{ value: {value} }}\n" for name, value in one_by_one.items()))
+    flags = "--model_name=gate", "--enable_batching", f"--batching_parameters_file={batching}", "--grpc_max_threads=210"
+    process = start(f"--port={port}", f"--model_base_path={gate_base}", *flags)
     try:
         assert any(f"Running gRPC ModelServer at 127.0.0.1:{port} ..." in text for text in process.stderr)
-        with Client(f"127.0.0.1:{port}") as client, ThreadPoolExecutor(2) as threads:
-            asked = threads.submit(client.predict, {"text": np.array([b"5"])}, "gate")
-            opening = predict_request({"count": np.int32(9)}, "gate", "open")
+        with Client(f"127.0.0.1:{port}") as client:
+            asking, opening = predict_request({"text": np.array([b"5"])}, "gate"), {"count": np.int32(300)}
+            asked = [client.prediction.Predict.future(asking, SECONDS) for _ in range(200)]
             with pytest.raises(grpc.RpcError):  # it waits for its turn, and is not lost
                 client.predict({"text": np.array([b"5"])}, "gate", timeout=0.3)
-            opened = client.prediction.Predict.future(opening, SECONDS)
-            process.send_signal(signal.SIGTERM)
-            opened.result()
-            assert asked.result()[0]["number"].tolist() == [5]
+            assert not any(each.done() for each in asked)
+            client.prediction.Predict(predict_request(opening, "gate", "open"), SECONDS)
+            process.send_signal(signal.SIGTERM)  # most of them still wait for those before them
+            assert [each.result().outputs["number"].float_val[:] for each in asked] == [[5.0]] * 200
         assert process.wait(SECONDS) == 0
         assert "Traceback" not in process.stderr.read()
     finally:
