@@ -99,10 +99,12 @@ def summary(record: dict[str, Any]) -> list[str]:
     evaluation, lines = record.get("evaluation"), []
     if evaluation:
         lines.append("")
+        wide = max(map(len, evaluation["metrics"]), default=0)
         for name, metric in evaluation["metrics"].items():
             baseline = evaluation["baseline"].get(name)
             beside = f"   (baseline {baseline:.4f})" if baseline is not None else ""
-            lines.append(f"{name:<12} {metric['value']:.4f}   95 % [{metric['low']:.4f}, {metric['high']:.4f}]{beside}")
+            interval = f"95 % [{metric['low']:.4f}, {metric['high']:.4f}]"
+            lines.append(f"{name:<{wide}} {metric['value']:>8.4f}   {interval}{beside}")
         lines += evaluation["reasons"]
     for span, leaks in record.get("leaks", {}).items():
         counts = " and ".join(f"{count} {how}" for how, count in leaks.items())
