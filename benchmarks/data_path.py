@@ -203,6 +203,9 @@ def peak_memory(rows: int) -> float:
 
 
 def run_all(rows: int) -> None:
+    from pipeline.quiet import hush_tensorflow
+
+    hush_tensorflow()  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder, "texts.csv")
         subprocess.run(

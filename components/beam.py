@@ -15,7 +15,6 @@ import re
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from typing import Any, TypeVar
 
 from etils import epath
@@ -65,9 +64,7 @@ def over_blocks(
     summary = scratch / f"{label}.pickle"
     summary.unlink(missing_ok=True)  # a killed run's
     local = is_local(runtime.beam)
-    if local:
-        _return_memory()
-    with _only_new_garbage():
+    with _returned_memory() if local else contextlib.nullcontext(), _only_new_garbage():
         build(pipeline, label, blocks, work, args, merge, str(summary), retried=not local)
         with _telling(runtime, len(blocks)), _log_level(logging.CRITICAL if local else logging.INFO):
             state = _run(pipeline, label)
@@ -89,15 +86,20 @@ def _checked(label: str, results: list[Summary], errors: list) -> Summary:
     return result
 
 
-@cache
-def _return_memory() -> None:
-    """Has freed memory go back to the system, where workers are threads: by default Arrow's pool and an arena of
-    glibc's a thread keep it, a fifth of the peak."""
+@contextlib.contextmanager
+def _returned_memory() -> Iterator[None]:
+    """Has what is freed go back to the system, where workers are threads: by default Arrow's pool and an arena of
+    glibc's a thread keep it, a fifth of the peak; of what is left in pieces, the rest goes back at the end."""
     import pyarrow as pa
 
-    pa.set_memory_pool(pa.system_memory_pool())
+    pool = pa.system_memory_pool()
+    pa.set_memory_pool(pool)
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
+    try:
+        yield
+    finally:
+        pool.release_unused()
 
 
 @contextlib.contextmanager
@@ -111,6 +113,7 @@ def _only_new_garbage() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()
         gc.unfreeze()
 
 

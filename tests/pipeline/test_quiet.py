@@ -34,3 +34,14 @@ def test_a_failing_import_tells_all(tmp_path):
 def test_who_asks_for_the_log_gets_it(tmp_path):
     (tmp_path / "tensorflow.py").write_text("import os; os.write(2, b'noise')")
     assert imported(tmp_path, TF_CPP_MIN_LOG_LEVEL="0").stderr == "noiseafter"
+
+
+def test_keras_takes_no_plots_along_and_others_still_find_them():
+    code = (
+        "import sys; from pipeline.quiet import hush_tensorflow; hush_tensorflow()\n"
+        "import keras, tensorflow, keras_hub\n"
+        "print([name for name in ('sklearn', 'matplotlib') if name in sys.modules])\n"
+        "import matplotlib, sklearn"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
