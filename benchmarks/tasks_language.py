@@ -35,7 +35,7 @@ SENTENCES = {
     },
     "transformer": {
         "family": {"name": "transformer", "layers": 3, "width": 256, "heads": 4, "dropout": 0.1},
-        "epochs": 14,
+        "epochs": 6,
         "batch_tokens": 4096,
         "optimizer": {"learning_rate": 1e-3, "schedule": "linear", "warmup": 0.1},
         "precision": "mixed_bfloat16",
