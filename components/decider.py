@@ -15,7 +15,7 @@ KEEP, FINE_TUNE, FULL = "keep", "fine_tune", "full"
 CALIBRATION = "ece"  # of the metrics, where a task has it
 
 
-@component(version=2, tensorflow=True)
+@component(version=3, tensorflow=True)
 def decider(
     statistics: list[Input[Statistics]],
     tokens: list[Input[Tokens]],
@@ -54,6 +54,9 @@ def decider(
             "known best, before the vocabulary is grown",
         ),
     ] = 0.1,
+    grow_by: Annotated[
+        float, Field(gt=0, description="how much larger a grown vocabulary may be, as a share of the champion's")
+    ] = 0.2,
     score_rows: Annotated[int, Field(gt=0, description="rows, new and old, that the champion is scored on")] = 2000,
     seed: Annotated[int, Field(ge=0, description="of the rows that are drawn, and of the intervals")] = 0,
 ) -> None:
@@ -64,7 +67,9 @@ def decider(
     spans = [tokens[place].properties["span"] for place in new]
     numbers: dict[str, Any] = {"new_spans": spans}
     if not new:
-        decision.properties.update(decision=KEEP, grow=False, reasons=["there is nothing new"], numbers=numbers)
+        decision.properties.update(
+            decision=KEEP, grow=False, grow_by=grow_by, reasons=["there is nothing new"], numbers=numbers
+        )
     else:
         numbers |= _counted(statistics, tokens, champion, old, new, seed)
         if old:
@@ -75,11 +80,13 @@ def decider(
         grow = bool(old) and unknown - before > grow_unknown
         if grow:
             shares = f"{unknown:.1%} of the new tokens are unknown, {before:.1%} of the span that is known best"
-            reasons.append(f"{shares}, which differ by more than grow_unknown = {grow_unknown:g}: the vocabulary grows")
+            reasons.append(
+                f"{shares}, which differ by more than grow_unknown = {grow_unknown:g}: the vocabulary is to grow"
+            )
             what = FINE_TUNE if what == KEEP else what
         if numbers["gone_labels"]:
             reasons.append(f"labels that no new row has: {', '.join(numbers['gone_labels'])}")
-        decision.properties.update(decision=what, grow=grow, reasons=reasons, numbers=numbers)
+        decision.properties.update(decision=what, grow=grow, grow_by=grow_by, reasons=reasons, numbers=numbers)
     (decision.path / "decision.json").write_text(json.dumps(decision.properties, indent=1, ensure_ascii=False))
 
 

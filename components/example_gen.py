@@ -18,7 +18,7 @@ from data import schema
 from data.errors import DataError
 
 
-@component(version=1)
+@component(version=2)
 def example_gen(
     examples: Output[Examples],
     runtime: Runtime,
@@ -164,14 +164,17 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
         out[name], bad = check_field(name, task.kind_of(name), table[column], job.max_characters)
         for each in bad:
             reject(*each)
+    checked = dict(out)
     out, bad = task.complete(out)
     for each in bad:
         reject(*each)
+    # A text by itself decides, not with the prefix that a task has written before it.
+    by = table[job.split_by] if job.split_by else {**out, **checked}[task.split_by]
     out |= {name: table[name] for name in job.keep}
     keep = np.ones(len(next(iter(out.values()))), bool)
     keep[list(reasons)] = False
     rows = pa.table(out).filter(pa.array(keep))
-    keys = _keys(pc.filter(table[job.split_by], pa.array(keep)) if job.split_by else rows.column(task.split_by))
+    keys = _keys(pc.filter(by, pa.array(keep)))
     return rows.add_column(0, schema.KEY, pa.array(keys)), sorted(reasons.items())
 
 

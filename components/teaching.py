@@ -38,6 +38,12 @@ def find_pretrained(path: str) -> str:
     )
 
 
+def check_task(taught: str, task: str) -> None:
+    """Raises ConfigError unless a teacher of the task `taught` can teach `task`. Known before anything runs."""
+    if {taught, task} != {TASK}:
+        raise ConfigError(f"trainer.distill: got a teacher of {taught} for {task}; wanted {TASK}")
+
+
 def teach(
     table: dict[str, Any],
     place: str,
@@ -52,7 +58,7 @@ def teach(
     student: what builds it, its family and its task. properties: of the model artifact in the making.
     The rows of `store`, the training split of `examples`, get the teacher's logits: it reads the texts as it does when
     it is served, once each, so its family and tokenizer may be any. They stay in memory, 4 bytes a row and label.
-    Raises ConfigError when it answers another question, or lacks what `cosine` or `copy_layers` want.
+    Raises ConfigError when its labels or inputs are others, or it lacks what `cosine` or `copy_layers` want.
     """
     from models.distillation import Lesson, build_pupil
 
@@ -70,9 +76,7 @@ def teach(
 def _check(known: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
     """Raises ConfigError with everything that makes the teacher one of something else."""
     problems = []
-    if {known["task"], properties["task"]} != {TASK}:
-        problems.append(f"trainer.distill: got a teacher of {known['task']} for {properties['task']}; wanted {TASK}")
-    elif set(known["labels"]) != set(properties["labels"]):
+    if set(known["labels"]) != set(properties["labels"]):
         problems.append(
             f"trainer.distill.teacher: it answers {', '.join(known['labels'])}; wanted the labels of this training, "
             f"{', '.join(properties['labels'])}"

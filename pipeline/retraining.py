@@ -4,6 +4,7 @@ The champion is the model that is served. Its tokenizer stays, so that the spans
 What the decider says decides how a challenger is trained; the comparator, whether it takes the champion's place.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -54,11 +55,18 @@ def retrain(
         record = {**job.record(), "served": served_now(_served(job.root)), "retrain": told}
         job.finish(record)
         return record
-    again = Run(config, home, runtime, on_stage, {CHAMPION: champion}, made=_shared(job, decision))
-    if decision["decision"] != FULL:
+    published = any(config.sections["tokenizer_gen"][name] for name in ("files", "preset"))
+    told["grow"] = decision["grow"] and not published
+    if decision["grow"] and published:
+        told["reasons"] = [*told["reasons"], "it is a published one, which stays as it is"]
+    anew = decision["decision"] == FULL
+    again = Run(config, home, runtime, on_stage, {CHAMPION: champion}, made=_shared(job, anew or told["grow"]))
+    if not anew:
         again.config = replace(config.warm, path=config.path) if config.warm else config
         again.given[WARM] = champion
-        if not decision["grow"]:
+        if told["grow"]:
+            again.config = with_room(again.config, tokenizer, decision["grow_by"])
+        else:
             again.pinned["tokenizer_gen"] = tokenizer
     again.to(write=False)
     (compared,) = again.artifacts("comparator")
@@ -118,9 +126,15 @@ def _served(root: epath.Path) -> epath.Path:
     return folder
 
 
-def _shared(job: Run, decision: dict[str, Any]) -> list:
+def with_room(config: Config, tokenizer: TokenizerFiles, grow_by: float) -> Config:
+    """The config with a vocabulary as large as it says, but at least larger by `grow_by` than this tokenizer's."""
+    section = config.sections["tokenizer_gen"]
+    size = max(section["vocabulary_size"], math.ceil(tokenizer.properties["size"] * (1 + grow_by)))
+    return replace(config, sections={**config.sections, "tokenizer_gen": {**section, "vocabulary_size": size}})
+
+
+def _shared(job: Run, tokens_anew: bool) -> list:
     """The stages of the first half that the second need not do again: all, or those before the tokenizer."""
     stages = [run.stage for run in job.made]
-    same = decision["decision"] != FULL and not decision["grow"]
-    before = len(stages) if same else stages.index("tokenizer_gen")
+    before = stages.index("tokenizer_gen") if tokens_anew else len(stages)
     return [run for run in job.made[:before] if run.stage != "decider"] + job.artifacts("decider")

@@ -9,7 +9,7 @@ from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns, shares_of
 from components.saved_model import find_model
 from components.specs import family_of, objective_of, spec_of
-from components.teaching import find_pretrained
+from components.teaching import check_task, find_pretrained
 from components.tokenizer_gen import check_options
 from data.errors import ConfigError
 from data.remote import is_folder
@@ -62,7 +62,7 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
         for name in FOLDERS:
             problems += _fill_folder(trainer, name)
         with _collecting(problems):
-            _fill_teacher(trainer)
+            _fill_teacher(task, trainer)
     return problems
 
 
@@ -164,16 +164,18 @@ def _fill_folder(trainer: dict[str, Any], name: str) -> list[str]:
     return []
 
 
-def _fill_teacher(trainer: dict[str, Any]) -> None:
-    """The SavedModel that teaches, a source of the stage. Raises ConfigError when there is none."""
+def _fill_teacher(task: Any, trainer: dict[str, Any]) -> None:
+    """The SavedModel that teaches, a source of the stage. Raises ConfigError when there is none, or it teaches
+    another task."""
     if not trainer["distill"]:
         return
     if not (path := trainer["distill"].get("teacher")):
         raise ConfigError("trainer.distill.teacher: missing; wanted a trained model, as `polisemia predict` takes it")
     try:
-        place, _ = find_model(path)
+        place, properties = find_model(path)
     except ConfigError as error:
         raise ConfigError(*(f"trainer.distill.teacher: {problem}" for problem in error.problems)) from None
+    check_task(properties["task"], task)
     trainer["teacher"] = str(place)
     trainer["distill"] = {key: value for key, value in trainer["distill"].items() if key != "teacher"}
 

@@ -22,7 +22,7 @@ def here(tmp_path, monkeypatch):
 
 def made(**params):
     """The artifact and its rows by split, of a run in the working directory."""
-    artifact = run(example_gen, Path("out").absolute(), {}, task="classification", **params)
+    artifact = run(example_gen, Path("out").absolute(), {}, **{"task": "classification", **params})
     rows = {
         split: [row for s in artifact.shards(split) for row in pq.read_table(s).to_pylist()] for split in schema.SPLITS
     }
@@ -63,6 +63,15 @@ def test_composed_and_decomposed_texts_share_a_key():
     one, other, third = (row["key"] for row in rows["train"])
     assert one == other != third
     assert rows["train"][1]["text"] == "  cafe\u0301 bueno ", "the text itself stays as it was"
+
+
+def test_a_text_stays_in_one_split_whatever_prefix_says_is_to_be_done_with_it():
+    lines = [f"{prefix},text {n},target\n" for n in range(60) for prefix in ("summarize:", "translate:")]
+    write("a.csv", "prefix,text,target\n" + "".join(lines))
+    _, rows = made(task="text_to_text", input="a.csv", fields={"prefix": "prefix"})
+    where = {split: {row["text"].split(": ")[1] for row in found} for split, found in rows.items()}
+    assert all(where.values()) and sum(map(len, where.values())) == 60
+    assert sum(map(len, rows.values())) == 120
 
 
 def test_labels_from_folders_texts_from_files():

@@ -8,12 +8,14 @@ import shutil
 import pytest
 from etils import epath
 
+from components.artifacts import TokenizerFiles
 from components.base import Runtime
 from components.leaks import read_table
 from pipeline.cleaning import _with_inputs
 from pipeline.cli import main
-from pipeline.config import load_config
+from pipeline.config import check_config, load_config
 from pipeline.report import summary
+from pipeline.retraining import with_room
 from pipeline.runner import Run
 from tests.pipeline.conftest import CONFIG, copy_home, write_rows
 
@@ -118,12 +120,45 @@ def test_a_challenger_that_is_not_surely_better_is_refused_with_the_interval(fol
     assert set(found["slices"]) <= {"shop = north", "shop = south"} and 0 <= found["mcnemar_p"] <= 1
 
 
+GROWS = ("decider.full_rows=1", "decider.full_words=1", "comparator.margin=1.0")
+
+
+def test_a_grown_vocabulary_has_room_for_new_tokens_and_its_report_says_what_became_of_the_old(tmp_path):
+    write_rows(tmp_path / "span-1.csv", 200, 1)
+    (tmp_path / "tiny.toml").write_text(CONFIG.format(folder=tmp_path))
+    sets = ["trainer.family={ name = 'lstm', width = 4, embedding = 4 }", "trainer.epochs=1", "evaluator.at_least={}"]
+    sets += ["tokenizer_gen.kind=words", "tokenizer_gen.vocabulary_size=60", "evaluator.slices=[]"]
+    assert retrain(tmp_path, *sets) == 0
+    write_rows(tmp_path / "span-2.csv", 60, 2)
+    text = (tmp_path / "span-2.csv").read_text()
+    (tmp_path / "span-2.csv").write_text(text.replace("the", "unheard").replace("thing", "of").replace("was", "words"))
+    assert retrain(tmp_path, *sets, *GROWS, "decider.grow_by=0.5") == 0
+    record = latest(tmp_path)
+    assert record["retrain"]["grow"] and record["retrain"]["pushed"]
+    tokenizer, model = (
+        json.loads(epath.Path(record["stages"][stage][0]["artifact"], "manifest.json").read_text())["properties"]
+        for stage in ("tokenizer_gen", "trainer")
+    )
+    tokens = model["warm_start"]["tokens"]
+    assert tokenizer["size"] == 90 == tokens["kept"] + tokens["new"]
+    assert tokens["new"] >= 3 and tokens["dropped"] == 60 - tokens["kept"]
+
+
+def test_a_grown_vocabulary_is_as_large_as_the_config_says_or_larger_than_it_was():
+    base = {"name": "a", "task": "classification", "example_gen": {"input": "a.csv"}}
+    config = check_config({**base, "tokenizer_gen": {"vocabulary_size": 50}, "trainer": {"family": "lstm"}})
+    champion = TokenizerFiles("tokenizer", {"properties": {"size": 41}})
+    assert with_room(config, champion, 0.2).sections["tokenizer_gen"]["vocabulary_size"] == 50
+    assert with_room(config, champion, 0.5).sections["tokenizer_gen"]["vocabulary_size"] == 62
+    assert config.sections["tokenizer_gen"]["vocabulary_size"] == 50
+
+
 def test_a_grown_vocabulary_under_counted_ngrams_is_an_error_that_says_what_to_do(folder, capsys):
     (folder / "span-3.csv").unlink()
     with (folder / "span-4.csv").open("w") as file:
         file.write("opinion,verdict,shop\n")
         file.writelines(f"unheard{n % 7} of{n % 5} words{n % 3} fine,good,north\n" for n in range(100))
-    assert retrain(folder, "decider.full_rows=1", "decider.full_words=1") == 1
+    assert retrain(folder, *GROWS) == 1
     assert "counts n-grams of the vocabulary, which cannot grow under it" in capsys.readouterr().err
 
 

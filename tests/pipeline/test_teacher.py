@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.saved_model import PROPERTIES
 from pipeline.cli import main
 
 SMALL = "width = 8, heads = 2"
@@ -56,6 +57,20 @@ def test_teachers_that_there_are_not(project, tmp_path, capsys):
     assert "trainer.distill.teacher: missing" in problem("{ soft = 1.0 }")
     assert "no such model; wanted a SavedModel" in problem("{ teacher = 'nowhere' }")
     assert "unknown key 'temp'" in problem("{ teacher = 'nowhere', temp = 2 }")
+
+
+def test_a_teacher_of_another_task_is_refused_before_anything_runs(project, tmp_path, capsys):
+    exported = tmp_path / "exported"
+    (exported / "assets.extra").mkdir(parents=True)
+    (exported / "saved_model.pb").touch()
+    for taught, task in (("regression", "classification"), ("classification", "regression")):
+        (exported / PROPERTIES).write_text(json.dumps({"task": taught}))
+        sets = (f"task={task}", f"trainer.distill={{ teacher = '{exported}' }}", "evaluator.slices=[]")
+        with pytest.raises(SystemExit) as stop:
+            main(["check", str(project / "tiny.toml"), *(part for each in sets for part in ("--set", each))])
+        assert stop.value.code == 2
+        said = f"trainer.distill: got a teacher of {taught} for {task}; wanted classification"
+        assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.fixture(scope="module")
