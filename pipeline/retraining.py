@@ -56,15 +56,15 @@ def retrain(
         job.finish(record)
         return record
     published = any(config.sections["tokenizer_gen"][name] for name in ("files", "preset"))
-    told["grow"] = decision["grow"] and not published
+    told["grow"] = grow = decision["grow"] and not published
     if decision["grow"] and published:
-        told["reasons"] = [*told["reasons"], "it is a published one, which stays as it is"]
+        told["reasons"] = [*decision["reasons"], "it is a published one, which stays as it is"]
     anew = decision["decision"] == FULL
-    again = Run(config, home, runtime, on_stage, {CHAMPION: champion}, made=_shared(job, anew or told["grow"]))
+    again = Run(config, home, runtime, on_stage, {CHAMPION: champion}, made=_shared(job, anew or grow))
     if not anew:
         again.config = replace(config.warm, path=config.path) if config.warm else config
         again.given[WARM] = champion
-        if told["grow"]:
+        if grow:
             again.config = with_room(again.config, tokenizer, decision["grow_by"])
         else:
             again.pinned["tokenizer_gen"] = tokenizer
