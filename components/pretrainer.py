@@ -194,12 +194,11 @@ def _records(tokenizer: Any, batch: list[str], max_tokens: int, word_bytes: int)
     import pyarrow as pa
 
     from data import schema
+    from data.blocks import piece_starts
     from data.store import ragged
 
     ids, splits = tokenizer.encode(batch)
-    pieces = np.maximum(-(-np.diff(splits) // max_tokens), 1)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.append(np.repeat(splits[:-1], pieces) + number * max_tokens, splits[-1])
+    starts = piece_starts(splits, max_tokens)
     columns = {schema.IDS: ragged(ids, starts, max_tokens)}
     if word_bytes:
         words, rows = tokenizer.encode_words(batch, int(np.diff(splits).max(initial=1)), word_bytes)

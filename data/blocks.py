@@ -1,4 +1,4 @@
-"""Token shards of texts to one shard of blocks: text after text, cut where a block is full."""
+"""Token shards of texts to one shard of rows as long as a model reads: blocks of text after text, or pieces of each."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +17,28 @@ def write_blocks(shards: Iterable[str | Path], path: str | Path, length: int, en
     very first apart. end: the id after each text; None for none. Holds a record batch in memory.
     """
     return write_shard(path, (_record(*each) for each in _blocks(shards, length, end)))
+
+
+def write_pieces(shards: Iterable[str | Path], path: str | Path, length: int) -> int:
+    """Writes each text's ids in pieces of `length`, the last one what is left, and returns their number.
+
+    Of a text without ids there is none. Holds a record batch in memory.
+    """
+    columns = (column for shard in shards for column in read_column(shard, IDS))
+    made = ((values, np.unique(piece_starts(splits, length))) for values, splits in columns)
+    return write_shard(
+        path, (pa.RecordBatch.from_pydict({IDS: ragged(*each, length)}) for each in made if len(each[1]) > 1)
+    )
+
+
+def piece_starts(splits: np.ndarray, length: int) -> np.ndarray:
+    """Where the pieces of texts start, and the last one ends <int64>[pieces + 1]; of an empty text there is one too.
+
+    splits <int>[texts + 1]: of the texts.
+    """
+    pieces = np.maximum(-(-np.diff(splits) // length), 1)
+    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return np.append(np.repeat(splits[:-1], pieces) + number * length, splits[-1])
 
 
 def _blocks(shards: Iterable[str | Path], length: int, end: int | None) -> Iterator[tuple[np.ndarray, int]]:

@@ -3,6 +3,7 @@
 from models.evaluation.base import Judgement
 from models.evaluation.classification import ClassificationJudgement
 from models.evaluation.language_modeling import LanguageModelingJudgement
+from models.evaluation.masked_language_modeling import MaskedLanguageModelingJudgement
 from models.evaluation.multi_label import MultiLabelJudgement
 from models.evaluation.ordinal import OrdinalJudgement
 from models.evaluation.question_answering import QuestionAnsweringJudgement
@@ -20,5 +21,6 @@ JUDGES: dict[str, type[Judgement]] = {
     "word_in_context": WordInContextJudgement,
     "similarity": SimilarityJudgement,
     "language_modeling": LanguageModelingJudgement,
+    "masked_language_modeling": MaskedLanguageModelingJudgement,
     "text_to_text": TextToTextJudgement,
 }

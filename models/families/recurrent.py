@@ -47,7 +47,7 @@ class Recurrent(WordVectors):
     endless: ClassVar[bool] = True
     width_of_words: ClassVar[str] = "embedding"
     settled: ClassVar[tuple[str, ...]] = ("embedding",)
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal", "encoder_decoder"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "masked", "causal", "encoder_decoder"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
@@ -74,6 +74,22 @@ class Recurrent(WordVectors):
         if self.pooling != "last":
             parts["pooling"] = Pooling(self.pooling)
         return Encoder(parts, self.encode, [[parts["embedding"]], *parts["layers"]])
+
+    def build_masked(self, vocabulary, max_tokens, adapted):
+        from models.masked_head import Reversed, head_of
+
+        if self.characters:
+            raise ConfigError(
+                "trainer.family.characters: got filters over letters for a task that hides tokens, whose letters would "
+                "be read; drop characters"
+            )
+        if not self.bidirectional:
+            raise ConfigError(
+                "trainer.family.bidirectional: got false for a task that tells a token from those on both sides of it, "
+                "wanted true"
+            )
+        encoder = self.build(vocabulary, max_tokens, 1, adapted)
+        return encoder, head_of(Reversed(encoder.parts["embedding"]), 2 * self.width)
 
     def build_decoder(self, vocabulary, max_tokens, memory):
         from keras import layers

@@ -32,6 +32,14 @@ def perfect_words(batch, outputs: int) -> dict[str, np.ndarray]:
     return {"logits": one_hot(batch["class"], outputs), "cosine": np.ones(len(batch["class"]), np.float32)}
 
 
+def perfect_gaps(batch, _) -> dict[str, np.ndarray]:
+    place = np.arange(batch["ids"].shape[1])
+    return {
+        "logits": one_hot(batch["ids"], tiny.VOCABULARY.size),
+        "place": np.where(place < batch["length"][:, None], place, -1),
+    }
+
+
 # Logits a model that knows the answers of a batch would give, by task.
 PERFECT = {
     "classification": lambda batch, outputs: one_hot(batch["class"], outputs),
@@ -43,9 +51,10 @@ PERFECT = {
     "similarity": lambda batch, outputs: {"score": batch["score"]},
     "text_to_text": lambda batch, _: one_hot(tiny.task("text_to_text").told(batch)[0], tiny.VOCABULARY.size),
     "language_modeling": lambda batch, _: one_hot(batch["ids"][:, 1:], tiny.VOCABULARY.size),
+    "masked_language_modeling": perfect_gaps,
 }
 # Of the family, where eight texts cannot be learned by heart with its defaults.
-STEADY: dict[str, dict] = {"text_to_text": {"dropout": 0.0}}
+STEADY: dict[str, dict] = dict.fromkeys(("text_to_text", "masked_language_modeling"), {"dropout": 0.0})
 # The field of `answer` that holds what the task's label field asks for, by task that has labels.
 ANSWER = {
     "classification": "label",
