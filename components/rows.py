@@ -36,7 +36,7 @@ def rows_of(
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    room = max(max_tokens - added_tokens(family.special_tokens, pairs=False), 1)
+    room = max(max_tokens - added_tokens(task.special_tokens or family.special_tokens, pairs=False), 1)
     # Each worker cuts rows of its own; what is mapped stays readable when the folder is gone.
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
         if task.rows != "examples":

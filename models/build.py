@@ -103,8 +103,9 @@ def build_model(
 ) -> "keras.Model":
     """A model called on a batch (data/schema.py) and `training`; it gives the logits that the task's head makes.
 
-    What the task needs decides what the family builds: its encoder and the task's head on it; for `masked`, its encoder
-    and a head over the vocabulary; or, for `causal` and `encoder_decoder`, its decoder, whose own logits are the head.
+    What the task needs decides what the family builds: its encoder and the task's head on it; for `masked` and
+    `bidirectional`, an encoder and a head over the vocabulary; or, for `causal` and `encoder_decoder`, its decoder,
+    whose own logits are the head.
 
     max_tokens: the longest row the encoder reads, special tokens included.
     adapted: what `adapt` gave. Penalties, where the family has them, are in `model.losses`.
@@ -132,13 +133,18 @@ def build_model(
     if {"causal", "encoder_decoder"} & task.needs:
         encoder = family.build_decoder(vocabulary, max_tokens, memory="encoder_decoder" in task.needs)
         head = encoder.logits
+    elif "bidirectional" in task.needs:
+        from models.two_way import Scores
+
+        encoder, softmax = family.build_bidirectional(vocabulary)
+        head = Scores(softmax)
     elif isinstance(task, Hidden):
         encoder, head, hide = _masked(family, task, vocabulary, max_tokens, adapted or {})
     else:
         n_outputs = task.n_outputs(labels)
         encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
         head = task.head(family, n_outputs, labels)
-    arguments = vocabulary, max_tokens, family.special_tokens
+    arguments = vocabulary, max_tokens, task.special_tokens or family.special_tokens
     model = TextModel(
         lambda batch: pack(task.arranged(batch), *arguments), encoder, task.unpack, head, task.apart, hide
     )

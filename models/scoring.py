@@ -20,7 +20,7 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
     flat, starts, lengths = _between_ends(served.tokenizer.graph(text), vocabulary)
     most = tf.minimum(served.max_tokens, tf.maximum(tf.reduce_max(lengths), 2))
     stride = tf.minimum(task.stride or max(served.max_tokens // 2, 1), most - 1)
-    rows, begins = _windows(lengths, most, stride)
+    rows, begins = windows_between(lengths, most, stride)
     at_once = at_a_time(most, most * vocabulary.size)
     count = tf.shape(lengths)[0]
 
@@ -67,7 +67,7 @@ def _between_ends(ids: tf.RaggedTensor, vocabulary) -> tuple[tf.Tensor, tf.Tenso
     return whole.values, tf.cast(whole.row_starts(), tf.int32), tf.cast(whole.row_lengths(), tf.int32)
 
 
-def _windows(lengths: tf.Tensor, most: tf.Tensor, stride: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def windows_between(lengths: tf.Tensor, most: tf.Tensor, stride: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Row and first place of each window <int32>[W]; a row of one token, which tells none, has one window too."""
     more = tf.maximum(lengths - most + stride - 1, 0) // stride
     number = tf.ragged.range(more + 1)

@@ -1,6 +1,7 @@
 """How answers are judged, by the name of the task."""
 
 from models.evaluation.base import Judgement
+from models.evaluation.bidirectional_language_modeling import BidirectionalLanguageModelingJudgement
 from models.evaluation.classification import ClassificationJudgement
 from models.evaluation.language_modeling import LanguageModelingJudgement
 from models.evaluation.masked_language_modeling import MaskedLanguageModelingJudgement
@@ -22,5 +23,6 @@ JUDGES: dict[str, type[Judgement]] = {
     "similarity": SimilarityJudgement,
     "language_modeling": LanguageModelingJudgement,
     "masked_language_modeling": MaskedLanguageModelingJudgement,
+    "bidirectional_language_modeling": BidirectionalLanguageModelingJudgement,
     "text_to_text": TextToTextJudgement,
 }

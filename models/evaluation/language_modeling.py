@@ -67,7 +67,7 @@ class LanguageModelingJudgement(Summed):
     def details(self, resamples, seed):
         """Totals, and how many of the tokens stand for words that the vocabulary lacks."""
         names = "tokens", "words", "bytes"
-        totals = dict(zip(names, self.statistics[:, 1:].sum(axis=0).tolist(), strict=True))
+        totals = dict(zip(names, self.statistics[:, 1:4].sum(axis=0).tolist(), strict=True))
         return {"totals": {**totals, "unknown": float((self.answers["unknown"] * self.weights).sum())}}
 
     def remarks(self):

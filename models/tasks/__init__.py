@@ -1,6 +1,7 @@
 """The tasks, by the name a config gives them."""
 
 from models.tasks.base import Task
+from models.tasks.bidirectional_language_modeling import BidirectionalLanguageModeling
 from models.tasks.classification import Classification
 from models.tasks.language_modeling import LanguageModeling
 from models.tasks.masked_language_modeling import MaskedLanguageModeling
@@ -22,5 +23,6 @@ TASKS: dict[str, type[Task]] = {
     "similarity": Similarity,
     "language_modeling": LanguageModeling,
     "masked_language_modeling": MaskedLanguageModeling,
+    "bidirectional_language_modeling": BidirectionalLanguageModeling,
     "text_to_text": TextToText,
 }

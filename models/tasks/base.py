@@ -53,6 +53,7 @@ class Task(BaseModel):
     windowed: ClassVar[bool] = False  # whether it knows to `merge` the windows of a long text
     apart: ClassVar[bool] = False  # the texts of a row are encoded each by itself, by the same weights
     takes_logits: ClassVar[bool] = True  # linear families will do, whose `pooled` is the logits
+    special_tokens: ClassVar[str] = ""  # around a text, where that is not the family's to say
     rows: ClassVar[Rows] = "examples"  # what one of training is
     aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
 

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from data.store import split_words
 from tests.contracts import tiny
 
 
@@ -60,3 +61,23 @@ def told_by_hand(model, rows: list[list[int]], place: int | None = None) -> np.n
     sequence = model.read(packed).sequence.numpy()
     at = [np.flatnonzero(packed["place"][n] == (n if place is None else place))[0] for n in range(len(rows))]
     return tf.nn.log_softmax(model.head.scores(tf.constant(sequence[np.arange(len(rows)), at]))).numpy()
+
+
+def check_both_ways(serve, model) -> None:
+    """Each text's is the mean of both directions', of which each tells a token from one side alone."""
+    texts = ["good film", "strange not bad", "fun"]
+    found = serve(text=tf.constant(texts))
+    for row, text in enumerate(texts):
+        words = text.split()
+        ids = np.array([tiny.WORDS.encode([text])[0]], np.int32)
+        batch = {"ids": ids, "length": np.array([len(words)], np.int32)}
+        batch["word_bytes"] = split_words([np.frombuffer(text.encode(), np.uint8)], len(words), tiny.WIDTH)
+        made = model(batch)
+        wanted = [*ids[0], tiny.VOCABULARY.end, tiny.VOCABULARY.start, *ids[0]]
+        log_p = tf.nn.log_softmax(made["logits"][0]).numpy()[np.arange(len(wanted)), wanted]
+        sides = log_p.reshape(2, -1).sum(axis=1)
+        for side, expected in zip(("forwards", "backwards"), sides, strict=True):
+            np.testing.assert_allclose(found[f"log_likelihood_{side}"][row], expected, rtol=1e-5)
+        np.testing.assert_allclose(found["log_likelihood"][row], sides.mean(), rtol=1e-5)
+        np.testing.assert_allclose(found["perplexity"][row], np.exp(-sides.mean() / (len(words) + 1)), rtol=1e-5)
+    assert found["tokens"].numpy().tolist() == [3, 4, 2] and found["unknown"].numpy().tolist() == [0, 1, 0]

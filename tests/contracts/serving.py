@@ -24,11 +24,12 @@ from models.packing import apart
 from models.signatures import export
 from models.writing import Written
 from tests.contracts import tiny
-from tests.contracts.likelihoods import check_filled, check_likelihoods, check_pseudo_likelihoods
+from tests.contracts.likelihoods import check_both_ways, check_filled, check_likelihoods, check_pseudo_likelihoods
 
 ROOT = Path(__file__).parents[2]
 OLDEST = "2.18"
-RELATIVE = dict.fromkeys(("log_likelihood", "perplexity"), 1e-5)  # far above 1: of 20,000 tokens, or an exponential
+LIKELIHOODS = "log_likelihood", "log_likelihood_forwards", "log_likelihood_backwards", "perplexity"
+RELATIVE = dict.fromkeys(LIKELIHOODS, 1e-5)  # far above 1: of 20,000 tokens, or an exponential
 NASTY = [
     b"",
     b" ",
@@ -59,6 +60,8 @@ def check_exported(
     if "generate" in loaded.signatures:
         check_likelihoods(loaded.signatures["serving_default"], model, task_name)
         check_continued(loaded, model, task_name)
+    elif task_name == "bidirectional_language_modeling":
+        check_both_ways(loaded.signatures["serving_default"], model)
     elif "fill_mask" in loaded.signatures:
         check_pseudo_likelihoods(loaded.signatures["serving_default"], model)
         check_filled(loaded.signatures["fill_mask"], model, task_name)
