@@ -194,35 +194,16 @@ def _records(tokenizer: Any, batch: list[str], max_tokens: int, word_bytes: int)
     import pyarrow as pa
 
     from data import schema
+    from data.blocks import cut_words, piece_starts
     from data.store import ragged
 
     ids, splits = tokenizer.encode(batch)
-    pieces = np.maximum(-(-np.diff(splits) // max_tokens), 1)
-    number = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.append(np.repeat(splits[:-1], pieces) + number * max_tokens, splits[-1])
+    starts = piece_starts(splits, max_tokens)
     columns = {schema.IDS: ragged(ids, starts, max_tokens)}
     if word_bytes:
         words, rows = tokenizer.encode_words(batch, int(np.diff(splits).max(initial=1)), word_bytes)
-        columns[schema.WORD_BYTES] = _cut_words(words, rows, splits, starts)
+        columns[schema.WORD_BYTES] = cut_words(words, rows, splits, starts)
     return pa.RecordBatch.from_pydict(columns)
-
-
-def _cut_words(words: Any, rows: Any, splits: Any, starts: Any) -> Any:
-    """The bytes of words, a row a piece, from those of whole texts.
-
-    words <uint8>[total], rows <int64>[texts + 1]: as `encode_words`. splits <int64>[texts + 1], starts
-    <int64>[pieces + 1]: the first token of each text, of each piece.
-    """
-    import numpy as np
-
-    from data.store import SPACE, ragged
-
-    # A text of n words has n - 1 spaces: with one more at its end, word k of all ends at the k-th space.
-    spaced = np.insert(words, rows[1:][np.diff(splits) > 0], SPACE)
-    ends = np.flatnonzero(spaced == SPACE)
-    assert len(ends) == splits[-1]
-    bounds = np.concatenate([[0], ends + 1])[starts]
-    return ragged(spaced, bounds, int(np.diff(bounds).max(initial=1)))
 
 
 def _merge(found: Iterable[list[str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The rows that a trainer reads: token records of all spans, or blocks cut from their texts."""
+"""The rows that a trainer reads: token records of all spans, or what is cut from their texts."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ def rows_of(
     tokens: list[Tokens],
     split: str,
     labels: list[str],
-    word_bytes: int,
+    family: Any,
     half_life: float,
     task: Any,
     max_tokens: int,
@@ -20,10 +20,11 @@ def rows_of(
 ) -> Any:
     """The rows of a split over all spans, or None where there is none.
 
-    half_life: spans in which the weight of a row to train on halves; 0: it does not. max_tokens, end: of blocks, and
-    the token behind each text in them.
+    half_life: spans in which the weight of a row to train on halves; 0: it does not. max_tokens: of a row, what
+    packing adds included; end: the token behind each text in a block.
     """
     from data.store import Shards, TokenStore
+    from models.packing import added_tokens
 
     ages = reversed(range(len(tokens)))
     weights = [0.5 ** (age / half_life) if half_life and split == "train" else 1.0 for age in ages]
@@ -35,27 +36,29 @@ def rows_of(
         if split == "train":
             raise DataError("trainer: the train split has no rows; look at [example_gen] input and splits")
         return None
-    # Each worker cuts blocks of its own; what is mapped stays readable when the folder is gone.
+    room = max(max_tokens - added_tokens(task.special_tokens or family.special_tokens, pairs=False), 1)
+    # Each worker cuts rows of its own; what is mapped stays readable when the folder is gone.
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
-        if task.blocks:
+        if task.rows != "examples":
             spans = [artifact.properties["span"] for artifact in tokens]
-            whole = [(span, group) for span, group in zip(spans, groups, strict=True) if group.paths]
+            whole = [(f"the {split} split of span '{s}'", g) for s, g in zip(spans, groups, strict=True) if g.paths]
             groups = [
-                group._replace(paths=[_cut(group.paths, Path(folder) / f"{n}.arrow", max_tokens, end, split, span)])
-                for n, (span, group) in enumerate(whole)
+                group._replace(paths=[_cut(group.paths, Path(folder) / f"{n}.arrow", task.rows, room, end, where)])
+                for n, (where, group) in enumerate(whole)
             ]
-        store = TokenStore(groups, labels, word_bytes)
+        store = TokenStore(groups, labels, family.word_bytes)
     store.weights = task.weights(store)
     return store
 
 
-def _cut(shards: Any, path: Path, length: int, end: int | None, split: str, span: str) -> Path:
-    """The shard of blocks of a span's texts, one after another, each token once told."""
-    from data.blocks import write_blocks
+def _cut(shards: Any, path: Path, rows: str, length: int, end: int | None, where: str) -> Path:
+    """The shard of a span's texts as blocks, one after another, each token once told; or as pieces."""
+    from data.blocks import write_blocks, write_pieces
 
-    if not write_blocks(shards, path, length, end):
+    least = 2 if rows == "blocks" else 1
+    if not (write_blocks(shards, path, length, end) if rows == "blocks" else write_pieces(shards, path, length)):
         raise DataError(
-            f"trainer: the {split} split of span '{span}' has less than two tokens, of which no block can be cut; "
-            "wanted a longer text; look at [example_gen] splits"
+            f"trainer: {where} has less than {least} token{'s' * (least > 1)}, of which no row can be cut; wanted a "
+            "longer text; look at [example_gen] splits"
         )
     return path

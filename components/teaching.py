@@ -22,7 +22,7 @@ def find_pretrained(path: str) -> str:
 
     Raises ConfigError when there is none.
     """
-    from models.objectives.hidden_tokens import HEAD
+    from models.hiding import HEAD
 
     root = epath.Path(path)
     places = [root, root / "preset"]

@@ -126,7 +126,7 @@ def trainer(
     plan = plan_of(given.defaults(), epochs, batch_tokens, optimizer)  # small steps are for published weights
     spec = _started(given, pretrained)
     labels, max_tokens = schema.properties["labels"], tokens[0].properties["max_tokens"]
-    read = labels, spec.word_bytes, span_half_life, job, max_tokens, words.special.end
+    read = labels, spec, span_half_life, job, max_tokens, words.special.end
     stores = {split: rows_of(tokens, split, *read) for split in ("train", "valid")}
     job = job.settled(stores["train"].scores)
     _weigh(stores["train"], class_weights, labels)

@@ -12,7 +12,7 @@ from components.leaks import LEAKS, TRAINED_ON, leaked, without
 from data import schema
 
 BATCH_ROWS = 4096
-WHOLE = 1 << 30  # tokens of a text from which blocks are cut later
+WHOLE = 1 << 30  # of a text from which rows are cut later
 COLUMNS = (  # of examples, and what becomes of them in token records: ids, and the words' bytes
     (schema.TEXT, schema.IDS, schema.WORD_BYTES),
     (schema.TEXT_PAIR, schema.IDS_PAIR, schema.WORD_BYTES_PAIR),
@@ -129,9 +129,9 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
             else:
                 columns[ids] = tokenizer.encode(texts)
             windowed = job.stride and text == _windowed(examples)
-            _count(lengths, columns[ids], tokenizer.special.unknown, cuts=not (windowed or task.blocks))
+            _count(lengths, columns[ids], tokenizer.special.unknown, cuts=not (windowed or task.rows != "examples"))
             if job.word_bytes and words:
-                most = EVERY_WORD if windowed else job.max_tokens
+                most = EVERY_WORD if windowed or task.rows != "examples" else job.max_tokens
                 columns[words] = tokenizer.encode_words(texts, most, job.word_bytes)
     columns |= task.encode(examples, job.labels, places)
     if schema.WEIGHT in examples.schema.names:
@@ -140,7 +140,7 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
     if job.stride:
         columns = _in_windows(columns, _windowed(examples), job)
     limits = dict.fromkeys((schema.WORD_BYTES, schema.WORD_BYTES_PAIR), job.max_tokens * (job.word_bytes + 1))
-    limits |= {schema.IDS: WHOLE} if task.blocks else {}
+    limits |= dict.fromkeys((schema.IDS, schema.WORD_BYTES), WHOLE) if task.rows != "examples" else {}
     found = {
         name: ragged(column[0], column[1], limits.get(name, job.max_tokens)) if isinstance(column, tuple) else column
         for name, column in columns.items()

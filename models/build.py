@@ -22,6 +22,7 @@ from data.schema import (
 )
 from models.families import FAMILIES
 from models.families.base import Family, Vocabulary
+from models.hiding import Hidden
 from models.tasks import TASKS
 from models.tasks.base import Task
 
@@ -102,8 +103,9 @@ def build_model(
 ) -> "keras.Model":
     """A model called on a batch (data/schema.py) and `training`; it gives the logits that the task's head makes.
 
-    What the task needs decides what the family builds: its encoder and the task's head on it; or, for `causal` and
-    `encoder_decoder`, its decoder, whose own logits over the vocabulary are the head.
+    What the task needs decides what the family builds: its encoder and the task's head on it; for `masked` and
+    `bidirectional`, an encoder and a head over the vocabulary; or, for `causal` and `encoder_decoder`, its decoder,
+    whose own logits are the head.
 
     max_tokens: the longest row the encoder reads, special tokens included.
     adapted: what `adapt` gave. Penalties, where the family has them, are in `model.losses`.
@@ -127,15 +129,25 @@ def build_model(
             f"tokenizer_gen.kind: family '{name}' puts start and end tokens around a text and this tokenizer has none; "
             f"wanted one that does, such as '{family.default_tokenizer['kind']}'"
         )
+    hide = None
     if {"causal", "encoder_decoder"} & task.needs:
         encoder = family.build_decoder(vocabulary, max_tokens, memory="encoder_decoder" in task.needs)
         head = encoder.logits
+    elif "bidirectional" in task.needs:
+        from models.two_way import Scores
+
+        encoder, softmax = family.build_bidirectional(vocabulary)
+        head = Scores(softmax)
+    elif isinstance(task, Hidden):
+        encoder, head, hide = _masked(family, task, vocabulary, max_tokens, adapted or {})
     else:
         n_outputs = task.n_outputs(labels)
         encoder = family.build(vocabulary, max_tokens, n_outputs, adapted or {})
         head = task.head(family, n_outputs, labels)
-    arguments = vocabulary, max_tokens, family.special_tokens
-    model = TextModel(lambda batch: pack(task.arranged(batch), *arguments), encoder, task.unpack, head, task.apart)
+    arguments = vocabulary, max_tokens, task.special_tokens or family.special_tokens
+    model = TextModel(
+        lambda batch: pack(task.arranged(batch), *arguments), encoder, task.unpack, head, task.apart, hide
+    )
     model.reads_source = "encoder_decoder" in task.needs
     token = {IDS: np.zeros([1, 1], np.int32), LENGTH: np.ones(1, np.int32)}
     if family.word_bytes:
@@ -144,3 +156,11 @@ def build_model(
         token |= {TARGET_IDS: token[IDS], TARGET_LENGTH: token[LENGTH]}
     model({**token, **({PAIR_OF[name]: value for name, value in token.items()} if pairs else {})})
     return model
+
+
+def _masked(family: Family, task: Hidden, vocabulary: Vocabulary, max_tokens: int, adapted: Mapping[str, np.ndarray]):
+    """Encoder, head, and what hides tokens from the encoder, for the head to tell."""
+    from models.masked_head import Hiding, Told
+
+    encoder, head = family.build_masked(vocabulary, max_tokens, adapted)
+    return encoder, Told(head), Hiding(task, vocabulary)

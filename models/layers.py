@@ -16,6 +16,7 @@ class TextModel(keras.Model):
     """From a batch (data/schema.py) to logits: packs, encodes, answers.
 
     pack: batch to packed ids; encoder: packed ids to Encoded; unpack: (Encoded, packed, batch) to what the head reads.
+    hide: (packed ids, training) to packed ids of which some are hidden, for a head that tells them.
     apart: each text of a row is packed and encoded by itself, by the same weights; the head reads a list of them.
     """
 
@@ -26,8 +27,10 @@ class TextModel(keras.Model):
         unpack: Callable,
         head: keras.layers.Layer,
         apart: bool = False,
+        hide: keras.layers.Layer | None = None,
     ):
         super().__init__()
+        self.hide = hide
         self.pack, self.encoder, self.unpack, self.head, self.apart = pack, encoder, unpack, head, apart
         self.resources = getattr(encoder, "resources", ())
         self.reads_source = False  # the encoder is a decoder with a memory
@@ -50,6 +53,8 @@ class TextModel(keras.Model):
     def encode(self, batch: Mapping[str, tf.Tensor], training: bool = False):
         """The packed batch, and Encoded of it."""
         packed = self.pack(batch)
+        if self.hide is not None:
+            packed = self.hide(packed, training=training)
         if FROZEN in batch:
             packed[FROZEN] = _fit(batch[FROZEN], tf.shape(packed["mask"])[1])
         return packed, self.encoder(packed, training=training)

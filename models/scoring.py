@@ -20,16 +20,14 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
     flat, starts, lengths = _between_ends(served.tokenizer.graph(text), vocabulary)
     most = tf.minimum(served.max_tokens, tf.maximum(tf.reduce_max(lengths), 2))
     stride = tf.minimum(task.stride or max(served.max_tokens // 2, 1), most - 1)
-    rows, begins = _windows(lengths, most, stride)
-    at_once = tf.maximum(min(TOKENS, max(SCORES // vocabulary.size, 1)) // most, 1)
+    rows, begins = windows_between(lengths, most, stride)
+    at_once = at_a_time(most, most * vocabulary.size)
     count = tf.shape(lengths)[0]
 
     def some(n, sums):
         row, begin = rows[n : n + at_once], begins[n : n + at_once]
-        places = begin[:, None] + tf.range(most)[None, :]
-        length = tf.minimum(tf.gather(lengths, row) - begin, most)
-        index = tf.minimum(tf.gather(starts, row)[:, None] + places, tf.size(flat) - 1)
-        batch = {IDS: tf.where(tf.sequence_mask(length, most), tf.gather(flat, index), vocabulary.pad), LENGTH: length}
+        first, length = tf.gather(starts, row) + begin, tf.minimum(tf.gather(lengths, row) - begin, most)
+        batch = windows_of(flat, first, length, most, vocabulary.pad)
         losses, ids, here = task.losses(served.model(batch, training=False), batch)  # of the longest of these windows
         here &= (tf.range(tf.shape(here)[1])[None, :] >= most - 1 - stride) | (begin == 0)[:, None]
         found = tf.where(here, losses, 0.0), here, here & (ids == unknown)
@@ -39,8 +37,25 @@ def scores(served, task, text: tf.Tensor) -> dict[str, tf.Tensor]:
 
     unknown = -1 if vocabulary.unknown is None else vocabulary.unknown
     _, sums = tf.while_loop(lambda n, _: n < tf.size(rows), some, (tf.constant(0), tf.zeros([count, 3])))
-    tokens, unknown_tokens = (tf.cast(sums[:, n], tf.int32) for n in (1, 2))
-    return {"loss": sums[:, 0], "tokens": tokens, "unknown": unknown_tokens}
+    return summed(sums)
+
+
+def at_a_time(tokens: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """Windows of one pass <int32>[], where each has so many tokens, and so many numbers are computed for it."""
+    return tf.maximum(tf.minimum(TOKENS // tokens, SCORES // scores), 1)
+
+
+def windows_of(flat: tf.Tensor, first: tf.Tensor, length: tf.Tensor, most: tf.Tensor, pad: int) -> dict[str, tf.Tensor]:
+    """A batch of windows of texts that stand one after another: `length` <int32>[W] ids from `first` <int32>[W] on,
+    `most` <int32>[] or fewer."""
+    index = tf.minimum(first[:, None] + tf.range(most)[None, :], tf.size(flat) - 1)
+    return {IDS: tf.where(tf.sequence_mask(length, most), tf.gather(flat, index), pad), LENGTH: length}
+
+
+def summed(sums: tf.Tensor) -> dict[str, tf.Tensor]:
+    """loss <float32>[N], tokens and unknown <int32>[N] of sums <float32>[N, 3]."""
+    tokens, unknown = (tf.cast(sums[:, n], tf.int32) for n in (1, 2))
+    return {"loss": sums[:, 0], "tokens": tokens, "unknown": unknown}
 
 
 def _between_ends(ids: tf.RaggedTensor, vocabulary) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -52,7 +67,7 @@ def _between_ends(ids: tf.RaggedTensor, vocabulary) -> tuple[tf.Tensor, tf.Tenso
     return whole.values, tf.cast(whole.row_starts(), tf.int32), tf.cast(whole.row_lengths(), tf.int32)
 
 
-def _windows(lengths: tf.Tensor, most: tf.Tensor, stride: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def windows_between(lengths: tf.Tensor, most: tf.Tensor, stride: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Row and first place of each window <int32>[W]; a row of one token, which tells none, has one window too."""
     more = tf.maximum(lengths - most + stride - 1, 0) // stride
     number = tf.ragged.range(more + 1)

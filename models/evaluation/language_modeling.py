@@ -26,11 +26,12 @@ class LanguageModelingJudgement(Summed):
     texts: ClassVar[tuple[str, ...]] = (TEXT,)
     truth: ClassVar[tuple[str, ...]] = (TEXT,)
     slices: ClassVar[tuple[str, ...]] = (LENGTH,)
+    ends: ClassVar[int] = 1  # what is told of a text besides its tokens
 
     def __init__(self, answers, examples, train, labels):
         self.examples, self.train, self.answers = examples, train, answers
         self.weights = weights_of(examples)
-        self.sizes = _sizes(examples.column(TEXT).to_pylist())
+        self.sizes = _sizes(examples.column(TEXT).to_pylist(), self.ends)
         loss, tokens = -answers["log_likelihood"].astype(np.float64), answers["tokens"].astype(np.float64)
         self.statistics = np.column_stack([loss, tokens, *self.sizes]) * self.weights[:, None]
         self.loss = loss / np.maximum(tokens, 1)
@@ -53,7 +54,8 @@ class LanguageModelingJudgement(Summed):
 
     def baseline(self):
         """Words by their share in the training split, one that it lacks by its characters'."""
-        losses = _Unigrams(self.train.column(TEXT).to_pylist()).losses(self.examples.column(TEXT).to_pylist())
+        train, texts = (table.column(TEXT).to_pylist() for table in (self.train, self.examples))
+        losses = _Unigrams(train, self.ends).losses(texts)
         statistics = np.column_stack([losses, np.full(len(losses), np.nan), *self.sizes]) * self.weights[:, None]
         return self.point(statistics), "each word by its share in train, words that are not there by their characters'"
 
@@ -65,7 +67,7 @@ class LanguageModelingJudgement(Summed):
     def details(self, resamples, seed):
         """Totals, and how many of the tokens stand for words that the vocabulary lacks."""
         names = "tokens", "words", "bytes"
-        totals = dict(zip(names, self.statistics[:, 1:].sum(axis=0).tolist(), strict=True))
+        totals = dict(zip(names, self.statistics[:, 1:4].sum(axis=0).tolist(), strict=True))
         return {"totals": {**totals, "unknown": float((self.answers["unknown"] * self.weights).sum())}}
 
     def remarks(self):
@@ -78,9 +80,9 @@ class LanguageModelingJudgement(Summed):
         ]
 
 
-def _sizes(texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Words and bytes of each text, its end among them <int64>[N]."""
-    counts = [(len(text.split()) + 1, len(text.encode()) + 1) for text in texts]
+def _sizes(texts: Iterable[str], ends: int) -> tuple[np.ndarray, np.ndarray]:
+    """Words and bytes of each text, and its end where that is told <int64>[N]."""
+    counts = [(len(text.split()) + ends, len(text.encode()) + ends) for text in texts]
     words, size = np.array(counts, np.int64).reshape(-1, 2).T
     return words, size
 
@@ -89,10 +91,12 @@ class _Unigrams:
     """Words by their counts, one event kept for new ones as often as there were new ones (Witten and Bell 1991, method
     C); a new word by its characters and an end, which are counted on the kinds of words, once more for all others."""
 
-    def __init__(self, texts: Iterable[str]):
+    def __init__(self, texts: Iterable[str], ends: int = 1):
+        """ends: 0 where the end of a text is not told."""
         self.words: Counter[str | None] = Counter()
+        self.end: list[None] = [None] * ends
         for text in texts:
-            self.words.update([*text.split(), None])  # None: the end of a text
+            self.words.update([*text.split(), *self.end])
         self.total, self.kinds = self.words.total(), len(self.words)
         characters: Counter[str] = Counter()
         for word in self.words:
@@ -102,8 +106,8 @@ class _Unigrams:
         self.characters = {character: np.log(whole / count) for character, count in characters.items()}
 
     def losses(self, texts: Iterable[str]) -> np.ndarray:
-        """Nats of each text and its end <float64>[N]."""
-        return np.array([sum(map(self._loss, [*text.split(), None])) for text in texts], np.float64)
+        """Nats of each text and, where it is told, its end <float64>[N]."""
+        return np.array([sum(map(self._loss, [*text.split(), *self.end])) for text in texts], np.float64)
 
     def _loss(self, word: str | None) -> float:
         every = np.log(self.total + self.kinds)

@@ -73,7 +73,7 @@ class Family(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    offers: ClassVar[frozenset[str]]  # of: pooled, sequence, causal, encoder_decoder
+    offers: ClassVar[frozenset[str]]  # of: pooled, sequence, masked, bidirectional, causal, encoder_decoder
     default_tokenizer: ClassVar[dict[str, Any]]  # params of `[tokenizer_gen]` when the config has none
     recommended: ClassVar[dict[str, Any]]  # params of `[trainer]` for training from scratch; see `defaults`
     linear: ClassVar[bool] = False  # pooled has one value an output and is the logits: no head is added
@@ -116,6 +116,20 @@ class Family(BaseModel):
         Other tasks get `build`, which may look both ways. max_tokens: the longest sequence, of source and target.
         memory: also reads a source, `encoder_decoder`; without it the decoder stands alone, `causal`.
         """
+        raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
+
+    def build_masked(
+        self, vocabulary: Vocabulary, max_tokens: int, adapted: "Mapping[str, np.ndarray]"
+    ) -> "tuple[keras.layers.Layer, keras.layers.Layer]":
+        """What tells a hidden token from those on both sides of it, for the tasks that need `masked`: an encoder as
+        `build` gives, whose vectors in a place know of the token there no more than its id, and the head that scores
+        tokens by such a vector (models/masked_head.py, `head_of`)."""
+        raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
+
+    def build_bidirectional(self, vocabulary: Vocabulary) -> "tuple[keras.layers.Layer, keras.layers.Layer]":
+        """Two language models, one of each direction, for the tasks that need `bidirectional`: an encoder whose vectors
+        <float>[B, T, 2 * width] of rows start w_1 ... w_n end know in their first half no later token, and in their
+        second half no earlier one; and the softmax of both, from a half to logits <float>[..., size]."""
         raise NotImplementedError(f"{type(self).__name__} offers {set(self.offers)}")
 
     def report(self, encoder: "keras.layers.Layer") -> dict[str, Any]:

@@ -6,10 +6,12 @@ BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019), DistilBERT (Sanh et al. 20
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
+from etils import epath
 from pydantic import Field, model_validator
 
 from models.families.base import Encoded
 from models.families.pretrained import Pretrained
+from models.hiding import HEAD
 
 
 class MaskedFamily(Pretrained):
@@ -19,7 +21,7 @@ class MaskedFamily(Pretrained):
         "cls", description="vector of a text: its first token's through a layer, or the mean of its tokens'"
     )
 
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "masked"})
     special_tokens: ClassVar[str] = "bert"
     objective: ClassVar[str] = "masked"
     pooled_activation: ClassVar[str] = "tanh"
@@ -41,6 +43,17 @@ class MaskedFamily(Pretrained):
                 backbone.hidden_dim, activation=self.pooled_activation, name="pooled_dense"
             )
         return Encoder(parts, self.encode, self.ladder(backbone))
+
+    def build_masked(self, vocabulary, max_tokens, adapted):
+        """With the head that was pretrained with the preset, where one lies beside it."""
+        from models.masked_head import head_of, load_head
+
+        encoder = self.build(vocabulary, max_tokens, 1, adapted)
+        backbone = encoder.parts["backbone"]
+        head = head_of(backbone.token_embedding, backbone.hidden_dim)
+        if self.preset and (epath.Path(self.preset) / HEAD).exists():
+            load_head(head, self.preset)
+        return encoder, head
 
     def encode(self, parts, packed, training) -> Encoded:
         """KerasHub's layers called one by one, since its models return the last layer only."""

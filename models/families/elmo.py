@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from data.errors import ConfigError
 from data.schema import FROZEN
 from models.families.base import Encoded, Family
 
@@ -50,7 +51,7 @@ class Elmo(Family):
     pooling: Literal["max", "mean", "attention"] = Field("max", description="vector of a text from its tokens'")
     dropout: float = Field(0.5, ge=0, lt=1, description="on the tokens' vectors and the text's")
 
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "bidirectional"})
     default_tokenizer: ClassVar[dict[str, Any]] = {
         "kind": "words",
         "vocabulary_size": 20_000,
@@ -107,6 +108,33 @@ class Elmo(Family):
         resources = [network.module] if self.hub else []
         return Encoder(parts, self.encode, network.ladder, resources, self.layer_vectors)
 
+    def build_bidirectional(self, vocabulary):
+        """The network that the mix is made of, before there is one; words are told by a softmax over the vocabulary."""
+        from keras import layers
+
+        from models.layers import Encoder
+
+        if self.hub:
+            raise ConfigError(
+                "trainer.family.hub: got a module for a task that tells words, whose begins and ends of sentences a "
+                "module keeps to itself; wanted weights, or sizes"
+            )
+        network = self.network(self.dropout)
+        network.trainable = not self.is_frozen
+        parts = {"network": network, "dropout": layers.Dropout(self.dropout)}
+        return Encoder(parts, self.encode_apart, network.ladder), layers.Dense(vocabulary.size)
+
+    def encode_apart(self, parts, packed, training) -> Encoded:
+        """Each direction's vectors, side by side, of rows whose begin and end the network adds itself."""
+        import tensorflow as tf
+
+        length = tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
+        word_bytes = tf.ensure_shape(packed["word_bytes"][:, 1:-1, : self.word_bytes], [None, None, self.word_bytes])
+        words, _, _ = parts["network"].words.in_sentences(word_bytes, length - 2)
+        layers, _ = parts["network"].bilm(words, words, length, training=training)
+        every = (tf.concat([words, words], axis=2), *layers)
+        return Encoded(parts["dropout"](every[-1], training=training), None, every, packed["mask"])
+
     def network(self, dropout: float = 0.0):
         """The language model without its softmax, a models.elmo_layers.Network, with the published weights if any."""
         import tensorflow as tf
@@ -142,7 +170,7 @@ class Elmo(Family):
         return Encoded(mixed, parts["dropout"](pooled, training=training), every, packed["mask"])
 
     def report(self, encoder):
-        return {"mix": encoder.parts["mix"].report()} if self.mix == "learned" else {}
+        return {"mix": encoder.parts["mix"].report()} if "mix" in encoder.parts else {}
 
 
 def embed_sentence(encoder: "keras.layers.Layer", words: Sequence[str]) -> "np.ndarray":

@@ -47,7 +47,9 @@ class Recurrent(WordVectors):
     endless: ClassVar[bool] = True
     width_of_words: ClassVar[str] = "embedding"
     settled: ClassVar[tuple[str, ...]] = ("embedding",)
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal", "encoder_decoder"})
+    offers: ClassVar[frozenset[str]] = frozenset(
+        {"pooled", "sequence", "masked", "bidirectional", "causal", "encoder_decoder"}
+    )
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
@@ -74,6 +76,54 @@ class Recurrent(WordVectors):
         if self.pooling != "last":
             parts["pooling"] = Pooling(self.pooling)
         return Encoder(parts, self.encode, [[parts["embedding"]], *parts["layers"]])
+
+    def build_masked(self, vocabulary, max_tokens, adapted):
+        from models.masked_head import Reversed, head_of
+
+        if self.characters:
+            raise ConfigError(
+                "trainer.family.characters: got filters over letters for a task that hides tokens, whose letters would "
+                "be read; drop characters"
+            )
+        if not self.bidirectional:
+            raise ConfigError(
+                "trainer.family.bidirectional: got false for a task that tells a token from those on both sides of it, "
+                "wanted true"
+            )
+        encoder = self.build(vocabulary, max_tokens, 1, adapted)
+        return encoder, head_of(Reversed(encoder.parts["embedding"]), 2 * self.width)
+
+    def build_bidirectional(self, vocabulary):
+        """Without `bidirectional`'s mixing of directions: each has layers of its own, over the same word vectors."""
+        from keras import layers
+
+        from models.layers import Encoder
+        from models.masked_head import Reversed
+
+        if self.characters or self.vectors:
+            name = "characters" if self.characters else "vectors"
+            raise ConfigError(
+                f"trainer.family.{name}: got a value for a task that tells tokens by word vectors that it learns; "
+                f"drop {name}"
+            )
+        parts = self._parts(vocabulary, 2, {})
+        softmax = Reversed(parts["embedding"]) if self.tied_embeddings else layers.Dense(vocabulary.size)
+        return Encoder(parts, self.encode_apart, [[parts["embedding"]], *parts["layers"]]), softmax
+
+    def encode_apart(self, parts, packed, training) -> Encoded:
+        """Each direction's vectors, side by side, which know nothing of the other's."""
+        import tensorflow as tf
+
+        length = tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
+        words = parts["embedding"](packed["ids"])
+        sides = [words, tf.reverse_sequence(words, length, seq_axis=1)]
+        every = [words]
+        for layers in parts["layers"]:
+            inputs = [parts["dropout"](side, training=training) for side in sides]
+            sides = [layer(side, training=training) for layer, side in zip(layers, inputs, strict=True)]
+            turned = tf.reverse_sequence(sides[1], length, seq_axis=1)
+            every.append(tf.concat([sides[0], turned], axis=2))
+        return Encoded(parts["dropout"](every[-1], training=training), None, tuple(every), packed["mask"])
 
     def build_decoder(self, vocabulary, max_tokens, memory):
         from keras import layers

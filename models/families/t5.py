@@ -21,7 +21,7 @@ class T5(Pretrained):
     )
 
     sizes: ClassVar[tuple[str, ...]] = (*Pretrained.sizes, "head_width", "version")
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "encoder_decoder"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "masked", "encoder_decoder"})
     backbone: ClassVar[str] = "T5Backbone"
     special_tokens: ClassVar[str] = "t5"
     objective: ClassVar[str] = "span_corruption"
@@ -67,6 +67,13 @@ class T5(Pretrained):
         ladder = [[parts["words"]], *([layer] for layer in parts["encoder"])]
         parts |= {"pooling": Pooling("mean"), "dropout": keras.layers.Dropout(self.dropout)}
         return Encoder(parts, self.encode_text, ladder)
+
+    def build_masked(self, vocabulary, max_tokens, adapted):
+        from models.masked_head import Reversed, head_of
+
+        encoder = self.build(vocabulary, max_tokens, 1, adapted)
+        words = encoder.parts["words"]
+        return encoder, head_of(Reversed(words, words.output_dim**-0.5), words.output_dim)
 
     def build_decoder(self, vocabulary, max_tokens, memory):
         backbone = self.make_backbone(vocabulary, max_tokens)

@@ -28,7 +28,7 @@ class Transformer(Family):
         True, description="where the next token is predicted, score it with the word vectors (section 3.4)"
     )
 
-    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "causal", "encoder_decoder"})
+    offers: ClassVar[frozenset[str]] = frozenset({"pooled", "sequence", "masked", "causal", "encoder_decoder"})
     default_tokenizer: ClassVar[dict[str, Any]] = {"kind": "words", "vocabulary_size": 20_000, "min_count": 2}
     recommended: ClassVar[dict[str, Any]] = {
         "epochs": 8,
@@ -48,6 +48,12 @@ class Transformer(Family):
         parts = self._parts(vocabulary, max_tokens) | self._stack("", memory=False)
         parts["pooling"] = Pooling(self.pooling)
         return Encoder(parts, self.encode_text, [[parts["embedding"], parts["positions"]], *_each(parts["layers"])])
+
+    def build_masked(self, vocabulary, max_tokens, adapted):
+        from models.masked_head import Reversed, head_of
+
+        encoder = self.build(vocabulary, max_tokens, 1, adapted)
+        return encoder, head_of(Reversed(encoder.parts["embedding"]), self.width)
 
     def build_decoder(self, vocabulary, max_tokens, memory):
         from keras import layers

@@ -1,11 +1,11 @@
 """A smaller masked language model from a larger one (Sanh et al. 2019, section 3)."""
 
-import numpy as np
 from etils import epath
 from pydantic import Field
 
 from data.errors import ConfigError
-from models.objectives.hidden_tokens import HEAD, HiddenTokens, head_of, head_weights
+from models.hiding import HEAD
+from models.objectives.hidden_tokens import HiddenTokens
 
 
 class MaskedDistillation(HiddenTokens):
@@ -31,6 +31,7 @@ class MaskedDistillation(HiddenTokens):
 
         from models.distillation import apart, softened
         from models.families.kin import copy_layers
+        from models.masked_head import head_weights
 
         teacher, theirs, head = self._teacher(vocabulary, max_tokens)
         if self.cosine and theirs.parts["backbone"].hidden_dim != model.backbone.hidden_dim:
@@ -40,7 +41,8 @@ class MaskedDistillation(HiddenTokens):
             )
         if self.copy_layers:
             copy_layers(model.encoder, family, theirs, teacher)
-            _assign(head_weights(model.head, model.backbone), head_weights(head, theirs.parts["backbone"]))
+            for own, taught in zip(head_weights(model.head), head_weights(head), strict=True):
+                own.assign(taught)
 
         def lesson(packed, encoded, places, logits, losses):
             taught = theirs(packed, training=False)
@@ -60,6 +62,7 @@ class MaskedDistillation(HiddenTokens):
         from models.families import FAMILIES
         from models.families.bert import MaskedFamily
         from models.hub import backbone_class
+        from models.masked_head import head_of, load_head
 
         name = backbone_class(self.teacher)
         kinds = [kind for kind in FAMILIES.values() if issubclass(kind, MaskedFamily) and kind.backbone == name]
@@ -76,12 +79,6 @@ class MaskedDistillation(HiddenTokens):
                 f"pretrainer.objective.teacher: it has {backbone.vocabulary_size} tokens, and the tokenizer "
                 f"{vocabulary.size}; wanted the teacher's tokenizer: tokenizer_gen.files of its folder"
             )
-        head = head_of(backbone)
-        with (epath.Path(self.teacher) / HEAD).open("rb") as file, np.load(file) as arrays:
-            _assign(head_weights(head, backbone), [arrays[name] for name in arrays.files])
+        head = head_of(backbone.token_embedding, backbone.hidden_dim)
+        load_head(head, self.teacher)
         return family, encoder, head
-
-
-def _assign(weights, values) -> None:
-    for weight, value in zip(weights, values, strict=True):
-        weight.assign(value)

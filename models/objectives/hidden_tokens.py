@@ -4,36 +4,21 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from data.errors import ConfigError
 from data.schema import IDS, IDS_PAIR, LENGTH, LENGTH_PAIR
 from models.families.bert import MaskedFamily
 from models.families.pretrained import Pretrained
+from models.hiding import Hidden, begins_word
 from models.objectives.backbones import BackboneObjective
 from models.objectives.base import words_of
 
-HEAD = "masked_head.npz"  # beside a preset's files
-CONTINUES = "##"  # of WordPiece: before what goes on with a word
-BEGINS = ("Ġ", "▁")  # of byte-level BPE and of SentencePiece: before what begins one
 
-
-class HiddenTokens(BackboneObjective):
+class HiddenTokens(Hidden, BackboneObjective):
     """A share of each row's tokens is hidden, other ones every time it is read (as Liu et al. 2019 do)."""
-
-    share: float = Field(0.15, gt=0, lt=1, description="of a text's tokens that are to be told; one at least")
-    hidden: float = Field(0.8, ge=0, le=1, description="of these, the share that the mask token stands for")
-    random: float = Field(0.1, ge=0, le=1, description="and that another word stands for; the rest stays as it is")
-    whole_words: bool = Field(False, description="choose words, and with one all its pieces")
 
     kind: ClassVar[type[Pretrained] | tuple[type[Pretrained], ...]] = MaskedFamily
     fixed_length: ClassVar[bool] = True
-
-    @model_validator(mode="after")
-    def _shares(self) -> "HiddenTokens":
-        if self.hidden + self.random > 1:
-            raise ValueError(f"got hidden {self.hidden} and random {self.random}, wanted 1 or less together")
-        return self
 
     def room(self, family, max_tokens):
         from models.packing import added_tokens
@@ -42,13 +27,14 @@ class HiddenTokens(BackboneObjective):
 
     def weights(self, lengths):
         """Tokens that are to be told, so that the mean over rows is one over these."""
-        return np.maximum(np.round(np.float32(self.share) * lengths.astype(np.float32)), 1)
+        return self.to_tell(lengths)
 
     def build(self, family, vocabulary, counts, max_tokens):
         import keras
         import tensorflow as tf
 
         from models.layers import Arrays
+        from models.masked_head import head_of
         from models.objectives.masking import choose, replace
         from models.packing import pack
 
@@ -64,7 +50,7 @@ class HiddenTokens(BackboneObjective):
                 super().__init__()
                 self.encoder = family.build(vocabulary, max_tokens, 1, {})
                 self.backbone = self.encoder.parts["backbone"]
-                self.head = head_of(self.backbone)
+                self.head = head_of(self.backbone.token_embedding, self.backbone.hidden_dim)
                 self.lesson = objective.lesson(self, family, vocabulary, max_tokens)
                 self.relation = keras.layers.Dense(2, name="relation") if objective.data == "sentences" else None
                 self.tables = Arrays(tables)
@@ -109,9 +95,10 @@ class HiddenTokens(BackboneObjective):
 
     def save(self, model, directory):
         """With the preset, what tells the hidden tokens: a teacher needs it."""
+        from models.masked_head import save_head
+
         start = super().save(model, directory)
-        with (directory / start / HEAD).open("wb") as file:
-            np.savez(file, **{f"{n}": each.numpy() for n, each in enumerate(head_weights(model.head, model.backbone))})
+        save_head(model.head, directory / start)
         return start
 
     def _tables(self, family, vocabulary) -> dict[str, np.ndarray]:
@@ -125,33 +112,3 @@ class HiddenTokens(BackboneObjective):
         special[sorted(vocabulary.special)] = True
         tables = {"special": special, "words": np.array(words_of(vocabulary), np.int32)}
         return {**tables, "begins": begins_word(vocabulary.words)} if self.whole_words else tables
-
-
-def head_of(backbone):
-    """What tells hidden tokens by their vectors, and the backbone's word vectors; built."""
-    import keras
-    import keras_hub
-
-    head = keras_hub.layers.MaskedLMHead(
-        token_embedding=backbone.token_embedding,
-        intermediate_activation="gelu",
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
-    )
-    head.build((1, None, backbone.hidden_dim))
-    return head
-
-
-def head_weights(head, backbone) -> list:
-    """Its own: the word vectors are the backbone's."""
-    theirs = {id(weight) for weight in backbone.weights}
-    return [weight for weight in head.weights if id(weight) not in theirs]
-
-
-def begins_word(tokens) -> np.ndarray:
-    """Whether each token begins a word <bool>[size], by the mark that most marked tokens of the vocabulary have.
-
-    All do where none has a mark: then tokens are words, or characters.
-    """
-    marks = {mark: np.array([token.startswith(mark) for token in tokens], bool) for mark in (CONTINUES, *BEGINS)}
-    mark, marked = max(marks.items(), key=lambda item: item[1].sum())
-    return ~marked if mark == CONTINUES or not marked.any() else marked

@@ -1,8 +1,10 @@
 """The tasks, by the name a config gives them."""
 
 from models.tasks.base import Task
+from models.tasks.bidirectional_language_modeling import BidirectionalLanguageModeling
 from models.tasks.classification import Classification
 from models.tasks.language_modeling import LanguageModeling
+from models.tasks.masked_language_modeling import MaskedLanguageModeling
 from models.tasks.multi_label import MultiLabel
 from models.tasks.ordinal import Ordinal
 from models.tasks.question_answering import QuestionAnswering
@@ -20,5 +22,7 @@ TASKS: dict[str, type[Task]] = {
     "word_in_context": WordInContext,
     "similarity": Similarity,
     "language_modeling": LanguageModeling,
+    "masked_language_modeling": MaskedLanguageModeling,
+    "bidirectional_language_modeling": BidirectionalLanguageModeling,
     "text_to_text": TextToText,
 }

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 
 KINDS: dict[str, Kind] = {LABEL: "label", SCORE: "number", WEIGHT: "weight"}
+
+
+Rows = Literal["examples", "blocks", "pieces"]  # or blocks of text after text, or a text or a piece of it (data/blocks)
 
 
 class Places(NamedTuple):
@@ -50,7 +53,8 @@ class Task(BaseModel):
     windowed: ClassVar[bool] = False  # whether it knows to `merge` the windows of a long text
     apart: ClassVar[bool] = False  # the texts of a row are encoded each by itself, by the same weights
     takes_logits: ClassVar[bool] = True  # linear families will do, whose `pooled` is the logits
-    blocks: ClassVar[bool] = False  # a row of training is a piece of contiguous text, not an example
+    special_tokens: ClassVar[str] = ""  # around a text, where that is not the family's to say
+    rows: ClassVar[Rows] = "examples"  # what one of training is
     aligned: ClassVar[tuple[str, ...]] = ()  # texts whose tokens' places `encode` wants to know
 
     @classmethod

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from data.schema import IDS, LENGTH, TEXT
+from models.tasks.base import Rows
 from models.tasks.writing import Writing
 
 
@@ -25,7 +26,7 @@ class LanguageModeling(Writing):
 
     needs: ClassVar[frozenset[str]] = frozenset({"causal"})
     required: ClassVar[tuple[str, ...]] = (TEXT,)
-    blocks: ClassVar[bool] = True
+    rows: ClassVar[Rows] = "blocks"
 
     def check_places(self, family, max_tokens):
         problems = super().check_places(family, max_tokens)
@@ -54,29 +55,14 @@ class LanguageModeling(Writing):
         ids = tf.convert_to_tensor(batch[IDS])
         return ids[:, 1:], tf.sequence_mask(batch[LENGTH] - 1, tf.shape(ids)[1] - 1)
 
-    def answer(self, outcome, labels):
-        """log_likelihood <float32>[N] in nats, the end of the text included, of tokens <int32>[N], and perplexity of
-        a token <float32>[N]. outcome: {loss, tokens} of whole texts."""
-        import tensorflow as tf
-
-        loss, tokens = outcome["loss"], outcome["tokens"]
-        each = tf.math.divide_no_nan(loss, tf.cast(tokens, tf.float32))
-        return {"log_likelihood": -loss, "tokens": tokens, "perplexity": tf.exp(each)}
-
     def signatures(self, served):
         """`serving_default`: how likely each text is; `generate`: what comes after it."""
         from models.scoring import scores
         from models.writing import generation
 
         def score(text):
-            """`answer`; bits_per_byte <float32>[N], the end counting as a byte; unknown <int32>[N], tokens of words
-            that the vocabulary lacks."""
-            import tensorflow as tf
-
-            found = scores(served, self, text)
-            size = tf.cast(tf.strings.length(text) + 1, tf.float32)
-            bits = found["loss"] / (np.log(2.0).astype(np.float32) * size)
-            return {**self.answer(found, served.labels), "bits_per_byte": bits, "unknown": found["unknown"]}
+            """Of the text and its end, which counts as a byte."""
+            return self.likelihoods(scores(served, self, text), text, ends=1)
 
         return {
             "serving_default": served.function(score, served.inputs),

@@ -10,6 +10,7 @@ from components.rows import rows_of
 from data.errors import DataError
 from data.store import ragged, write_shard
 from models.tasks import TASKS
+from tests.contracts import tiny
 
 END = 3
 
@@ -21,7 +22,7 @@ def tokens(path, *texts: list[int]) -> SimpleNamespace:
 
 
 def blocks_of(spans):
-    store = rows_of(spans, "train", [], 0, 0.0, TASKS["language_modeling"](), 4, END)
+    store = rows_of(spans, "train", [], tiny.family("gru"), 0.0, TASKS["language_modeling"](), 4, END)
     return store, store.gather(np.arange(len(store)), 4)
 
 
@@ -35,5 +36,5 @@ def test_texts_of_a_span_become_blocks_and_nothing_stays_beside_the_shards(tmp_p
 
 
 def test_a_span_too_short_for_a_block_is_named(tmp_path):
-    with pytest.raises(DataError, match="the train split of span '2' has less than two tokens"):
+    with pytest.raises(DataError, match="the train split of span '2' has less than 2 tokens"):
         blocks_of([tokens(tmp_path / "1.arrow", [5]), tokens(tmp_path / "2.arrow", [])])

@@ -24,16 +24,19 @@ from models.packing import apart
 from models.signatures import export
 from models.writing import Written
 from tests.contracts import tiny
+from tests.contracts.likelihoods import check_both_ways, check_filled, check_likelihoods, check_pseudo_likelihoods
 
 ROOT = Path(__file__).parents[2]
 OLDEST = "2.18"
-RELATIVE = dict.fromkeys(("log_likelihood", "perplexity"), 1e-5)  # far above 1: of 20,000 tokens, or an exponential
+LIKELIHOODS = "log_likelihood", "log_likelihood_forwards", "log_likelihood_backwards", "perplexity"
+RELATIVE = dict.fromkeys(LIKELIHOODS, 1e-5)  # far above 1: of 20,000 tokens, or an exponential
 NASTY = [
     b"",
     b" ",
     b"good film",
     b"\xff\xfe\x80 film",
     b"good\0film \0",
+    b"very [MASK], [MASK] film",
     b"good " * 20_000,
     "¡película! 🎬 bad".encode(),
 ]
@@ -57,6 +60,11 @@ def check_exported(
     if "generate" in loaded.signatures:
         check_likelihoods(loaded.signatures["serving_default"], model, task_name)
         check_continued(loaded, model, task_name)
+    elif task_name == "bidirectional_language_modeling":
+        check_both_ways(loaded.signatures["serving_default"], model)
+    elif "fill_mask" in loaded.signatures:
+        check_pseudo_likelihoods(loaded.signatures["serving_default"], model)
+        check_filled(loaded.signatures["fill_mask"], model, task_name)
     elif getattr(loaded, "writer", None) is not None:
         check_answered(loaded, model, task_name)
     else:
@@ -106,23 +114,6 @@ def check_answer(serve, model, task_name: str, pairs: bool) -> None:
             np.testing.assert_allclose(answers[key], value, atol=1e-5)
         else:
             assert np.array_equal(answers[key], value)
-
-
-def check_likelihoods(serve, model, task_name: str) -> None:
-    """Each text's likelihood is that of its tokens between two ends, read at once."""
-    texts, task = [*tiny.examples(task_name)[0].column("text").to_pylist(), "strange good film"], tiny.task(task_name)
-    found = serve(text=tf.constant(texts))
-    for row, text in enumerate(texts):
-        end = [tiny.VOCABULARY.end]
-        ids = np.array([end + tiny.WORDS.encode([text])[0].tolist() + end], np.int32)
-        batch = {"ids": ids, "length": np.array([ids.shape[1]], np.int32), "weight": np.ones(1, np.float32)}
-        outcome = {name: value.numpy() for name, value in task.outcome(model(batch), batch).items()}
-        np.testing.assert_allclose(found["log_likelihood"][row], -outcome["loss"][0], rtol=1e-5)
-        assert found["tokens"][row] == outcome["tokens"][0] == len(text.split()) + 1
-        np.testing.assert_allclose(found["perplexity"][row], task.metrics(outcome, batch)["perplexity"], rtol=1e-5)
-        bits = -found["log_likelihood"][row] / np.log(2) / (len(text.encode()) + 1)
-        np.testing.assert_allclose(found["bits_per_byte"][row], bits, rtol=1e-5)
-    assert found["unknown"].numpy().tolist() == [0] * (len(texts) - 1) + [1]
 
 
 def check_continued(loaded, model, task_name: str) -> None:

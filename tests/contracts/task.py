@@ -32,6 +32,23 @@ def perfect_words(batch, outputs: int) -> dict[str, np.ndarray]:
     return {"logits": one_hot(batch["class"], outputs), "cosine": np.ones(len(batch["class"]), np.float32)}
 
 
+def perfect_gaps(batch, _) -> dict[str, np.ndarray]:
+    place = np.arange(batch["ids"].shape[1])
+    return {
+        "logits": one_hot(batch["ids"], tiny.VOCABULARY.size),
+        "place": np.where(place < batch["length"][:, None], place, -1),
+    }
+
+
+def perfect_sides(batch, _) -> dict[str, np.ndarray]:
+    start, end = (np.full([len(batch["ids"]), 1], i, np.int32) for i in (tiny.VOCABULARY.start, tiny.VOCABULARY.end))
+    here = np.arange(batch["ids"].shape[1] + 1) <= batch["length"][:, None]
+    row = np.concatenate([start, batch["ids"], end], axis=1)
+    row[np.arange(len(row)), batch["length"] + 1] = tiny.VOCABULARY.end
+    ids = np.concatenate([np.where(here, row[:, 1:], -1), np.where(here, row[:, :-1], -1)], axis=1)
+    return {"logits": one_hot(np.maximum(ids, 0), tiny.VOCABULARY.size), "ids": ids}
+
+
 # Logits a model that knows the answers of a batch would give, by task.
 PERFECT = {
     "classification": lambda batch, outputs: one_hot(batch["class"], outputs),
@@ -43,9 +60,13 @@ PERFECT = {
     "similarity": lambda batch, outputs: {"score": batch["score"]},
     "text_to_text": lambda batch, _: one_hot(tiny.task("text_to_text").told(batch)[0], tiny.VOCABULARY.size),
     "language_modeling": lambda batch, _: one_hot(batch["ids"][:, 1:], tiny.VOCABULARY.size),
+    "masked_language_modeling": perfect_gaps,
+    "bidirectional_language_modeling": perfect_sides,
 }
 # Of the family, where eight texts cannot be learned by heart with its defaults.
-STEADY: dict[str, dict] = {"text_to_text": {"dropout": 0.0}}
+STEADY: dict[str, dict] = dict.fromkeys(
+    ("text_to_text", "masked_language_modeling", "bidirectional_language_modeling"), {"dropout": 0.0}
+)
 # The field of `answer` that holds what the task's label field asks for, by task that has labels.
 ANSWER = {
     "classification": "label",
@@ -101,6 +122,8 @@ def check_metrics(name: str) -> None:
     perfect = PERFECT[name](batch, task.n_outputs(tiny.examples(name)[1]))
     order = np.concatenate([np.arange(4), np.roll(np.arange(4, len(batch["weight"])), 1)])
     shuffled = tf.nest.map_structure(lambda values: values[order], perfect)
+    if isinstance(perfect, dict) and "ids" in perfect:
+        shuffled["ids"] = perfect["ids"]  # what the logits are to tell
 
     def measured(logits, batch):
         outcome = tf.nest.map_structure(np.asarray, task.outcome(logits, batch))

@@ -73,11 +73,15 @@ ANSWERS = {
     "word_in_context": (lambda texts: ["F", "T"] * (len(texts) // 2), ["F", "T"]),
     "similarity": (lambda texts: [0.0, 0.75, 0.25, 0.5, 1.0, 0.125, 0.875, 0.375], []),
     "language_modeling": (None, []),
+    "masked_language_modeling": (None, []),
+    "bidirectional_language_modeling": (None, []),
     "text_to_text": (None, []),
 }
 # What a task is checked with where its defaults are too large.
 PARAMS: dict[str, dict] = {
     "language_modeling": {"generation": {"max_tokens": 4}, "stride": 5},
+    "bidirectional_language_modeling": {"stride": 3},
+    "masked_language_modeling": {"top": 3, "spacing": 3},
     "text_to_text": {"generation": {"max_tokens": 5}},
 }
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data.errors import ConfigError
-from models.objectives.hidden_tokens import begins_word
+from models.hiding import begins_word
 from models.objectives.masked import Masked
 from models.objectives.masking import choose, replace
 from tests.contracts import tiny
