@@ -106,6 +106,9 @@ def summary(record: dict[str, Any]) -> list[str]:
             interval = f"95 % [{metric['low']:.4f}, {metric['high']:.4f}]"
             lines.append(f"{name:<{wide}} {metric['value']:>8.4f}   {interval}{beside}")
         lines += evaluation["reasons"]
+    if search := record.get("search"):
+        lines += [f"search: {search['documents']} documents in {search['path']}"]
+        lines += judged_lines(search.get("metrics", {}))
     for span, leaks in record.get("leaks", {}).items():
         counts = " and ".join(f"{count} {how}" for how, count in leaks.items())
         lines.append(f"span {span}: {counts} copies of earlier test rows, which are not trained on")
@@ -117,6 +120,15 @@ def summary(record: dict[str, Any]) -> list[str]:
     elif "served" in record:
         lines.append("not pushed: the model was not good enough")
     return lines
+
+
+def judged_lines(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each metric of each ranking."""
+    return [
+        f"{how:<17} {name:<14} {value['value']:.4f}   95 % [{value['low']:.4f}, {value['high']:.4f}]"
+        for how, measured in metrics.items()
+        for name, value in measured.items()
+    ]
 
 
 def _served(name: str, served: dict[str, Any]) -> list[str]:
