@@ -15,19 +15,18 @@ RANK_CONSTANT = 60  # of reciprocal rank fusion, as its authors set it
 DEPTH = 1000  # of each ranking, what reciprocal rank fusion reads
 NOTHING = float("-inf")  # the score of what is no hit
 
+QUERIES, VECTORS = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.float32)
+NEAR = tf.TensorSpec([None, None], tf.int32)
+NUMBER, WEIGHT = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float64)
 
-def _ask(**inputs: tuple[list[int | None], tf.DType]) -> Any:
-    """A function that a SavedModel keeps beside its signatures."""
-    specs = [tf.TensorSpec(shape, dtype, name=name) for name, (shape, dtype) in inputs.items()]
+
+def _of(*specs: tf.TensorSpec) -> Any:
+    """A function of these, which a SavedModel keeps beside its signatures."""
     return lambda function: tf.function(function, input_signature=specs, autograph=False)
 
 
-QUERIES, VECTORS = ([None], tf.string), ([None, None], tf.float32)
-NUMBER, WEIGHT, NEAR = ([], tf.int32), ([], tf.float64), ([None, None], tf.int32)
-
-
 class Ranker(tf.Module):
-    """Documents to rank, all of them held in variables, so that no size bounds the graph.
+    """Documents to rank, held in variables: of them the graph itself has their distinct words alone.
 
     Each ranking gives the best of [D] documents to each of [N] queries, at most k, highest first and the first of
     equals first: scores <float64>[N, k], -inf for what is no hit, and places <int32>[N, k]. It takes memory for
@@ -49,18 +48,18 @@ class Ranker(tf.Module):
         self.weights = tf.Variable(bm25.weights.data, trainable=False, name="weights")
         self._words = GraphWords()
 
-    @_ask(vectors=VECTORS, k=NUMBER)
+    @_of(VECTORS, NUMBER)
     def by_vectors(self, vectors, k):
         """By cosine; no hit where the query's vector is 0, which is near nothing."""
         return _best(tf.where(_any(vectors != 0), self._cosines(vectors), NOTHING), k)
 
-    @_ask(queries=QUERIES, k=NUMBER)
+    @_of(QUERIES, NUMBER)
     def by_words(self, queries, k):
         """By BM25; hits share a word with the query."""
         scores = self._shared(queries)
         return _best(tf.where(scores > 0, scores, NOTHING), k)
 
-    @_ask(queries=QUERIES, near=NEAR, k=NUMBER)
+    @_of(QUERIES, NEAR, NUMBER)
     def by_ranks(self, queries, near, k):
         """By the sum of 1 / (60 + rank) over the best of BM25 and `near`, places by vectors, -1 for none."""
         scores, worded = self.by_words(queries, DEPTH)
@@ -72,14 +71,14 @@ class Ranker(tf.Module):
         fused = self._summed(count, *(tf.reshape(each, [-1]) for each in (query, places, gains)))
         return _best(tf.where(fused > 0, fused, NOTHING), k)
 
-    @_ask(queries=QUERIES, vectors=VECTORS, weight=WEIGHT, k=NUMBER)
+    @_of(QUERIES, VECTORS, WEIGHT, NUMBER)
     def by_sum(self, queries, vectors, weight, k):
         """By weight * the cosine + (1 - weight) * BM25, each brought to [0, 1] by its lowest and highest of a query."""
         cosines, shared = self._cosines(vectors), self._shared(queries)
         found = weight * _in_unit(cosines) + (1.0 - weight) * _in_unit(shared)
         return _best(tf.where(_any(vectors != 0) | _any(shared > 0), found, NOTHING), k)
 
-    @_ask(places=NEAR)
+    @_of(NEAR)
     def texts_at(self, places):
         """<string>, as `places`."""
         return tf.gather(self.texts, places)

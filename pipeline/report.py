@@ -123,12 +123,13 @@ def summary(record: dict[str, Any]) -> list[str]:
 
 
 def judged_lines(metrics: dict[str, dict[str, Any]]) -> list[str]:
-    """A line for each metric of each ranking."""
-    return [
-        f"{how:<17} {name:<14} {value['value']:.4f}   95 % [{value['low']:.4f}, {value['high']:.4f}]"
+    """A line for each ranking, its metrics with their 95 % intervals."""
+    wide = max(map(len, metrics), default=0)
+    shown = {
+        how: (f"{name} {each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]" for name, each in measured.items())
         for how, measured in metrics.items()
-        for name, value in measured.items()
-    ]
+    }
+    return [f"{how:<{wide}}   {'   '.join(each)}" for how, each in shown.items()]
 
 
 def _served(name: str, served: dict[str, Any]) -> list[str]:

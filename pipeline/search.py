@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -136,8 +137,6 @@ def serve(
     image: Annotated[str, typer.Option(help="image of --with docker")] = "tensorflow/serving",
 ) -> None:
     """Serve INDEX as `polisemia serve` serves a model, under the name of its folder, with the same flags."""
-    from pathlib import Path
-
     from components.search_index import find_index
     from pipeline.serve import serve_command
 

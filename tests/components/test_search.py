@@ -2,10 +2,13 @@
 
 import json
 import sys
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from etils import epath
 
 from components import relevance
 from components.base import Runtime
@@ -16,6 +19,8 @@ from components.search_rows import rows_of
 from components.searcher import Searcher
 from data.errors import ConfigError, DataError
 from pipeline.cli import main
+from pipeline.home import locked
+from pipeline.report import Screen
 from tests.components.indexed import export_model, export_zeros, write
 
 TEXTS = ["good film", "bad film", "fun plot", "dull plot", "very good fun", "not bad", "dull dull film"]
@@ -132,6 +137,23 @@ def test_an_index_is_there_until_another_is_whole_and_then_the_other_is(folder, 
     assert hit.id == "d6" and hit.score == pytest.approx(1)
 
 
+def test_two_builds_into_one_folder_wait_for_each_other(folder, tmp_path, monkeypatch):
+    index, waiting = tmp_path / "i", threading.Event()
+    monkeypatch.setattr(Screen, "on_wait", lambda screen, owner: waiting.set())
+    command = ["search", "index", str(folder / "model"), "--input", str(folder / "documents.jsonl")]
+
+    def build():
+        with suppress(SystemExit):
+            main([*command, "--output", str(index)])
+
+    thread = threading.Thread(target=build)
+    with locked(epath.Path(index), print):
+        thread.start()
+        assert waiting.wait(60) and [entry.name for entry in index.iterdir()] == ["lock"]
+    thread.join()
+    assert Searcher(str(index)).ids == [f"d{n}" for n in range(7)]
+
+
 def test_someone_elses_folder_is_refused_whatever_its_names(folder, tmp_path):
     (tmp_path / "i/scratch").mkdir(parents=True)
     (tmp_path / "i/index.json").write_text("[]")
@@ -139,7 +161,9 @@ def test_someone_elses_folder_is_refused_whatever_its_names(folder, tmp_path):
         build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
     with pytest.raises(ConfigError, match="is a file; wanted a new folder"):
         build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i/index.json"), Runtime())
-    assert (tmp_path / "i/scratch").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main(["search", "index", str(folder / "model"), "--input", "x", "--output", str(tmp_path / "i")])
+    assert sorted(entry.name for entry in (tmp_path / "i").iterdir()) == ["index.json", "scratch"]
 
 
 def test_paragraphs_are_one_text(folder, tmp_path):

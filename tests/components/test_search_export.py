@@ -107,3 +107,11 @@ def test_search_is_the_default(served):
 def test_every_tf_serving_that_is_known_has_its_ops(index):
     for target in LINKED:
         assert "UnsortedSegmentSum" in check_ops(f"{index}/saved_model", target)
+
+
+def test_the_graph_holds_words_and_no_documents(index, texts):
+    """Its constants, unlike variables, must stay below 2 GB."""
+    with open(f"{index}/saved_model/saved_model.pb", "rb") as file:
+        graph = file.read()
+    assert "straße".encode() not in graph and b"strasse" in graph
+    assert "ñ39".encode() not in graph and max(texts, key=len).encode() not in graph
