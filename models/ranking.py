@@ -93,12 +93,11 @@ class Ranker(tf.Module):
         """
         words = self._words(queries)
         rows = self.rows.lookup(words.flat_values)
-        said, _, often = tf.unique_with_counts(
-            tf.boolean_mask(words.value_rowids() * self.vocabulary + rows, rows >= 0)
-        )
+        known = tf.boolean_mask(_owners(words) * self.vocabulary + rows, rows >= 0)
+        said, _, often = tf.unique_with_counts(known)
         query, row = said // self.vocabulary, said % self.vocabulary
         postings = tf.ragged.range(tf.gather(self.starts, row), tf.gather(self.starts, row + 1))
-        word, posting = postings.value_rowids(), postings.flat_values
+        word, posting = _owners(postings), postings.flat_values
         gains = tf.cast(tf.gather(self.weights, posting), tf.float64) * tf.cast(tf.gather(often, word), tf.float64)
         return self._summed(words.nrows(), tf.gather(query, word), tf.gather(self.having, posting), gains)
 
@@ -111,6 +110,12 @@ class Ranker(tf.Module):
 def _best(scores, k):
     values, places = tf.math.top_k(scores, tf.minimum(k, tf.shape(scores)[1]))
     return tf.cast(values, tf.float64), places
+
+
+def _owners(ragged):
+    """The row of each value <int64>[M]. `value_rowids` would make a table of all rows, as wide as the longest."""
+    limits = ragged.row_splits[1:]
+    return tf.searchsorted(limits, tf.range(ragged.row_splits[-1]), side="right", out_type=tf.int64)
 
 
 def _any(found):

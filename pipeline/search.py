@@ -1,15 +1,14 @@
 """`polisemia search`: index a corpus, ask it, serve it, and hold its rankings against judgements."""
 
 import json
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from data.errors import ConfigError
+from pipeline.serve import ANY_FLAG, IMAGE, Image, With, become_server
 
 app = typer.Typer(no_args_is_help=True, help="Search a corpus by vectors, by words or by both.")
 
@@ -127,23 +126,13 @@ def evaluate(
         print(line)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def serve(
-    context: typer.Context,
-    index: IndexPath,
-    with_: Annotated[
-        str, typer.Option("--with", help="tensorflow_model_server or docker, instead of our own server")
-    ] = "",
-    image: Annotated[str, typer.Option(help="image of --with docker")] = "tensorflow/serving",
-) -> None:
+@app.command(context_settings=ANY_FLAG)
+def serve(context: typer.Context, index: IndexPath, with_: With = "", image: Image = IMAGE) -> None:
     """Serve INDEX as `polisemia serve` serves a model, under the name of its folder, with the same flags."""
     from components.search_index import find_index
-    from pipeline.serve import serve_command
 
-    name = re.sub(r"\W+", "_", Path(index).name)
-    command = serve_command([str(find_index(index)), f"--model_name={name}", *context.args], with_, image)
-    sys.stdout.flush()
-    os.execv(command[0], command)
+    name = re.sub(r"\W+", "_", Path(index).resolve().name)
+    become_server([str(find_index(index)), f"--model_name={name}", *context.args], with_, image)
 
 
 def _searcher(index: str) -> Any:

@@ -18,6 +18,7 @@ from components.search_index import SCRATCH, build_index
 from components.search_rows import rows_of
 from components.searcher import Searcher
 from data.errors import ConfigError, DataError
+from models import ranking
 from pipeline.cli import main
 from pipeline.home import locked
 from pipeline.report import Screen
@@ -90,11 +91,16 @@ def test_a_family_that_only_pools_is_searched_by_its_vectors_at_length_one(folde
     np.testing.assert_allclose(vectors, np.array([[1, 1], [4, 16]]) / np.array([[2**0.5], [272**0.5]]), rtol=1e-6)
 
 
-def test_faiss_finds_what_the_product_finds(folder, searcher, tmp_path):
+def test_faiss_finds_what_the_product_finds(folder, searcher, tmp_path, monkeypatch):
     pytest.importorskip("faiss", reason="the extra `search` is not installed")
     build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime(), backend="faiss")
-    exact, near = (each.search(["fun film"], "vectors", 3) for each in (searcher, Searcher(str(tmp_path / "i"))))
-    assert [hit.id for hit in near[0]] == [hit.id for hit in exact[0]]
+    monkeypatch.setattr(ranking, "DEPTH", 2)  # below the documents: all of them are compared, not looked for
+    by_graph = Searcher(str(tmp_path / "i"))
+    for how in ("vectors", "rrf", "sum"):
+        exact, near = (each.search(["fun film", "dull"], how, 3) for each in (searcher, by_graph))
+        for wanted, hits in zip(exact, near, strict=True):
+            assert [hit.id for hit in hits] == [hit.id for hit in wanted]
+            assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in wanted])
 
 
 def test_faiss_that_is_not_there_is_told_before_anything_is_encoded(folder, tmp_path, monkeypatch):

@@ -2,15 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from components.artifacts import Index
+from components.search import search
 from data.errors import ConfigError
-from pipeline import search as commands
+from pipeline import serve
 from pipeline.cli import main
 from pipeline.config import load_config
 from tests.components.indexed import write
+from tests.contracts.component import check_import_is_light
 
 CONFIG = """
 name = "tiny"
@@ -104,11 +107,11 @@ def test_query_and_eval_take_the_runs_folder(folder, home, capsys):
 
 def test_serve_takes_the_runs_folder_and_names_the_model_for_it(home, monkeypatch):
     found = []
-    monkeypatch.setattr(commands.os, "execv", lambda program, command: found.extend(command))
+    monkeypatch.setattr(serve.os, "execv", lambda program, command: found.extend(command))
     assert call("search", "serve", home, "--port=8500") == 0
     assert "--model_name=tiny" in found and "--port=8500" in found
     (base,) = (each.partition("=")[2] for each in found if each.startswith("--model_base_path="))
-    assert (commands.Path(base) / "1/assets.extra/golden.jsonl").exists()
+    assert (Path(base) / "1/assets.extra/golden.jsonl").exists()
 
 
 def test_check_reads_the_heads_of_all_three(folder, capsys):
@@ -139,3 +142,8 @@ def test_a_run_that_made_no_index_says_so(folder, tmp_path, capsys):
     (tmp_path / "latest.json").write_text('{"stages": {}}')
     assert call("search", "query", str(tmp_path), "pan") == 2
     assert "its last run made no index; wanted [search] in its config" in capsys.readouterr().err
+
+
+def test_the_stage_loads_nothing_heavy_and_says_what_each_key_is():
+    check_import_is_light("components.search")
+    assert all(info.description for info in search.params.model_fields.values())
