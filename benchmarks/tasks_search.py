@@ -53,8 +53,9 @@ def collection(name: str, folder: Path) -> list[Row]:
     """A row a ranking, with the 95 % interval over queries."""
     from components.base import Runtime
     from components.relevance import evaluate, read_qrels
-    from components.search import HOW, Searcher, rows_of
     from components.search_index import build_index
+    from components.search_rows import queries_of
+    from components.searcher import HOW, Searcher
 
     place, documents, queries, qrels = FILES[name]
     path, pairs = CORPORA / place, folder / f"{name}.jsonl"
@@ -63,9 +64,9 @@ def collection(name: str, folder: Path) -> list[Row]:
     record = run({"name": name, "task": "similarity", "example_gen": given, **ENCODER}, folder, until="trainer")
     model, index = str(artifact(record, "trainer")), str(folder / f"{name}-index")
     build_index(model, str(path / documents), index, Runtime(), format="smart")
-    asked = enumerate(rows_of(str(path / queries), "smart", {}, "--queries"), 1)
+    asked = queries_of(str(path / queries), "smart", {}, "--queries", numbered=True)
     judged = read_qrels(str(path / qrels), binary=True)
-    found = evaluate(Searcher(index), {str(number): text for number, (_, text) in asked}, judged, HOW)
+    found = evaluate(Searcher(index), asked, judged, HOW)
     return [_row(name, how, found) for how in HOW]
 
 

@@ -182,6 +182,10 @@ class Pushed(Artifact):
     """Where the model was put to be served. Properties: model, version, path."""
 
 
+class Index(Artifact):
+    """An index of documents: see search_index.py. Properties: documents, rejected, and metrics where it is judged."""
+
+
 class Predictions(Artifact):
     """Answers for a whole file, as JSONL or Parquet shards."""
 

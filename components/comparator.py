@@ -30,7 +30,7 @@ def check_metric(task: str, metric: str) -> list[str]:
     )
 
 
-@component(version=2, tensorflow=True)
+@component(version=3, tensorflow=True)
 def comparator(
     examples: list[Input[Examples]],
     model: Input[Model],

@@ -6,7 +6,7 @@ ir-measures computes them (MacAvaney et al. 2022), with trec_eval's own code beh
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from components.search import How, Searcher
+from components.searcher import How, Searcher
 from data.errors import ConfigError, DataError
 
 Kind = Literal["auto", "beir", "trec", "smart"]
@@ -22,23 +22,23 @@ MEASURES = ("nDCG@10", "MAP", "MRR", "R@100")  # as ir-measures calls them
 Qrels = dict[str, dict[str, int]]
 
 
-def read_qrels(path: str, kind: Kind = "auto", binary: bool = False) -> Qrels:
+def read_qrels(path: str, kind: Kind = "auto", binary: bool = False, where: str = "--qrels") -> Qrels:
     """Grades by query and document, those above 0.
 
     kind: beir: a line `query-id, corpus-id, score` of names, then tabs; trec: query, anything, document, grade; smart:
     query, document and, if any, a grade, or 0 and a decimal number, as CISI's, whose lines are all relevant. By the
     first line where it is `auto`. binary: every grade above 0 is 1, for scales that do not rise with relevance
     (Cranfield's 1 is best).
-    Raises DataError for a line that is none of these.
+    where: how the user named the file, for messages. Raises DataError for a line that is none of these.
     """
     from etils import epath
 
     if not epath.Path(path).is_file():
-        raise ConfigError(f"--qrels {path}: no such file")
+        raise ConfigError(f"{where} {path}: no such file")
     try:
         text = epath.Path(path).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"--qrels {path}: got bytes that are no UTF-8 ({error}); wanted a text file") from None
+        raise DataError(f"{where} {path}: got bytes that are no UTF-8 ({error}); wanted a text file") from None
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     kind = _kind(lines[0][1].split() if lines else []) if kind == "auto" else kind
     qrels: Qrels = {}
@@ -50,7 +50,7 @@ def read_qrels(path: str, kind: Kind = "auto", binary: bool = False) -> Qrels:
         if grade > 0:
             qrels.setdefault(query, {})[document] = 1 if binary else grade
     if not qrels:
-        raise DataError(f"{path}: no document is relevant to any query; look at --qrels-format (now {kind})")
+        raise DataError(f"{path}: no document is relevant to any query; it was read as {kind}")
     return qrels
 
 
@@ -85,15 +85,17 @@ def evaluate(
     """
     import numpy as np
 
-    judged = _checked(searcher, queries, qrels)
+    check_asked(queries, qrels)
+    _check_known(searcher.ids, qrels)
+    judged = list(qrels)
     found: dict[str, list[Any]] = {how: [] for how in hows}
     for part in (judged[start : start + AT_ONCE] for start in range(0, len(judged), AT_ONCE)):
         asked, wanted = [queries[query] for query in part], {query: qrels[query] for query in part}
         vectors = None if set(hows) == {"bm25"} else searcher.encode(asked)
         for how in hows:
-            hits = zip(part, searcher.search(asked, how, DEPTH, weight, vectors), strict=True)
-            # By place, as trec_eval orders equal scores, of which fused rankings are full, by the documents' names.
-            run = {query: {hit.id: -float(n) for n, hit in enumerate(each)} for query, each in hits}
+            hits = zip(part, searcher.rank(asked, how, DEPTH, weight, vectors), strict=True)
+            # By rank, as trec_eval orders equal scores, of which fused rankings are full, by the documents' names.
+            run = {query: {searcher.ids[at]: -float(n) for n, at in enumerate(places)} for query, (_, places) in hits}
             found[how].append(by_query(run, wanted, measures))
     values = {how: np.concatenate(parts) for how, parts in found.items()}
     if "bm25" in values:
@@ -137,18 +139,20 @@ def _means(values: Any, measures: Sequence[str], resamples: int, seed: int) -> d
     return resampled(of_sums, np.column_stack([values, np.ones(len(values))]), resamples, seed)
 
 
-def _checked(searcher: Searcher, queries: Mapping[str, str], qrels: Qrels) -> list[str]:
-    """The queries to ask."""
+def check_asked(queries: Mapping[str, str], qrels: Qrels) -> None:
+    """Raises DataError where a query is judged and not there."""
     unasked = [query for query in qrels if query not in queries]
     if unasked:
         raise DataError(
-            f"--qrels: judges {len(unasked)} queries that --queries has not ({', '.join(unasked[:5])}); wanted the "
-            "same ids; where they are the queries' places in their file, as Cranfield's, say --numbered"
+            f"the judgements know {len(unasked)} queries that the queries' file has not ({', '.join(unasked[:5])}); "
+            "wanted the same ids; where they are the queries' places in their file, as Cranfield's, say `numbered`"
         )
-    known, named = set(searcher.ids), {name for documents in qrels.values() for name in documents}
-    if not named & known:
+
+
+def _check_known(ids: Sequence[str], qrels: Qrels) -> None:
+    named = {name for documents in qrels.values() for name in documents}
+    if named.isdisjoint(ids):
         raise DataError(
-            f"--qrels: names no document of the index ({', '.join(sorted(named)[:5])}); wanted ids such as "
-            f"{', '.join(searcher.ids[:5])}"
+            f"the judgements name no document of the index ({', '.join(sorted(named)[:5])}); wanted ids such as "
+            f"{', '.join(ids[:5])}"
         )
-    return list(qrels)

@@ -106,6 +106,7 @@ class ExportedModel:
             raise StageError(f"{saved_model}: TensorFlow cannot load it: {error}") from error
         self.signatures = self._held.signatures
         self.writer = getattr(self._held, "writer", None)  # of models that write text: see models/writing.py
+        self.ranker: Any = getattr(self._held, "ranker", None)  # of an index: see models/ranking.py
         if SIGNATURE not in self.signatures:
             raise StageError(f"{saved_model}: no signature '{SIGNATURE}', only {sorted(self.signatures)}")
         self.inputs = self.inputs_of(SIGNATURE)

@@ -1,129 +1,80 @@
-"""An index asked: by vectors, by words (BM25), or by both."""
+"""Makes a corpus searchable by the trained model, and holds its rankings against judgements where there are any."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+import json
+from typing import Annotated, Any
 
-from components import saved_model
-from components.search_export import VECTOR, VectorSource
-from components.search_index import FAISS, INDEX, SAVED_MODEL, VECTORS, plan_rows, read_ids_and_texts, texts_of_block
-from data.errors import ConfigError, DataError
+from pydantic import Field
 
-How = Literal["vectors", "bm25", "rrf", "sum"]
-HOW: tuple[How, ...] = ("vectors", "bm25", "rrf", "sum")
-DEPTH = 1000  # of each ranking, what reciprocal rank fusion reads
-WIDENING = 4  # faiss looks at this many times the documents that are asked for
+from components.artifacts import Index, Model
+from components.base import Input, Output, Runtime, Source, component
+from components.relevance import Kind, evaluate, read_qrels
+from components.search_index import Backend, make_index, write_record
+from components.search_rows import plan_rows, queries_of
+from components.searcher import HOW, Searcher
+from data.errors import ConfigError
 
-
-class Hit(NamedTuple):
-    id: str
-    score: float
-    text: str
+FORMAT = "name of the format, or a table of it and its options; by the file's extension when silent"
+FIELDS = "the column of id, text or title, where named otherwise"
 
 
-class Searcher:
-    """An index in memory. Vectors are compared by one product with all of them, or by faiss where the index says so."""
-
-    def __init__(self, index: str):
-        """Raises ConfigError where there is no whole index."""
-        import json
-
-        import numpy as np
-        from etils import epath
-
-        from data.bm25 import Bm25
-
-        path = epath.Path(index)
-        if not (path / INDEX).exists():
-            raise ConfigError(f"{index}: no {INDEX} in it; `polisemia search index` makes an index")
-        self.record = json.loads((path / INDEX).read_text())
-        self.ids, self.texts = read_ids_and_texts(path)
-        with (path / VECTORS).open("rb") as file:
-            self.vectors = np.load(file)
-        self.words = Bm25.load(path)
-        self.graph: Any = _read_graph(path) if self.record["backend"] == "faiss" else None
-        self.model = saved_model.load_exported(path / SAVED_MODEL)
-
-    def encode(self, queries: Sequence[str]) -> Any:
-        """Vectors <float32>[queries, width] of length 1, 0 where a query holds nothing that the model knows."""
-        return VectorSource(VECTOR, "text", VECTOR).of(self.model, queries, self.record["max_tokens"])
-
-    def search(
-        self, queries: Sequence[str], how: How, top: int, weight: float = 0.5, vectors: Any = None
-    ) -> list[list[Hit]]:
-        """The best documents of each query, at most `top`, highest score first. By words, only those that share one; by
-        vectors none where the query holds nothing that the model knows.
-
-        how: vectors: the cosine; bm25; rrf: both, by reciprocal rank fusion; sum: weight * the vectors' scores + (1 -
-        weight) * BM25's, each brought to [0, 1] a query. vectors: as `encode` gives them, where they are known already.
-        """
-        import numpy as np
-
-        from data.ranking import best
-
-        if vectors is None and how != "bm25":
-            vectors = self.encode(queries)
-        found = []
-        for n, query in enumerate(queries):
-            scores = self._scores(query, None if vectors is None else vectors[n], how, top, weight)
-            places = best(scores, top)
-            places = places[np.isfinite(scores[places])]
-            found.append([Hit(self.ids[n], float(scores[n]), self.texts[n]) for n in places.tolist()])
-        return found
-
-    def _scores(self, query: str, vector: Any, how: How, top: int, weight: float) -> Any:
-        """<float>[documents], -inf for those that are no hits."""
-        import numpy as np
-
-        from data.ranking import best, reciprocal_ranks, weighted_sum
-
-        if how == "vectors":
-            return self._cosines(vector, top)
-        shared = self.words.scores(query)
-        if how == "bm25":
-            return np.where(shared > 0, shared, -np.inf)
-        if how == "sum":
-            found = weighted_sum([self.vectors @ vector, shared], [weight, 1.0 - weight])
-            return found if vector.any() or shared.any() else np.full_like(found, -np.inf)
-        cosines = self._cosines(vector, DEPTH)
-        near, worded = best(cosines, DEPTH), best(shared, DEPTH)
-        rankings = [near[np.isfinite(cosines[near])], worded[shared[worded] > 0]]
-        fused = reciprocal_ranks(rankings, len(self.ids))
-        return np.where(fused > 0, fused, -np.inf)
-
-    def _cosines(self, vector: Any, depth: int) -> Any:
-        """<float32>[documents]; of faiss only the `depth` nearest that it finds, -inf for the others, and for all where
-        the vector is 0, which is near nothing."""
-        import numpy as np
-
-        if vector.any() and (self.graph is None or depth >= len(self.ids)):
-            return self.vectors @ vector
-        cosines = np.full(len(self.ids), -np.inf, np.float32)
-        if vector.any():
-            self.graph.hnsw.efSearch = max(WIDENING * depth, 64)
-            scores, places = self.graph.search(vector[None], depth)
-            cosines[places[0][places[0] >= 0]] = scores[0][places[0] >= 0]
-        return cosines
+@component(version=1, tensorflow=True)
+def search(
+    model: Input[Model],
+    index: Output[Index],
+    runtime: Runtime,
+    *,
+    documents: Annotated[Source[str], Field(description="path pattern of the documents: rows of id, text and title")],
+    format: Annotated[str | dict[str, Any], Field(description=FORMAT)] = "",
+    fields: Annotated[dict[str, str], Field(description=FIELDS)] = {},
+    queries: Annotated[
+        Source[str], Field(description="path pattern of queries that are judged: rows of id, text")
+    ] = "",
+    query_format: Annotated[str | dict[str, Any], Field(description=FORMAT)] = "",
+    query_fields: Annotated[dict[str, str], Field(description=FIELDS)] = {},
+    numbered: Annotated[
+        bool, Field(description="the judgements call queries by their place in the file, from 1, as Cranfield's")
+    ] = False,
+    relevance: Annotated[
+        Source[str], Field(description="file of judgements: query, document, grade; BEIR's tsv, TREC's or SMART's")
+    ] = "",
+    relevance_format: Annotated[
+        Kind, Field(description="of the judgements, where their first line does not tell")
+    ] = "auto",
+    binary: Annotated[
+        bool, Field(description="every grade above 0 counts as 1, where grades fall with relevance")
+    ] = False,
+    top: Annotated[int, Field(ge=1, description="hits that the served signatures answer")] = 10,
+    k1: Annotated[float, Field(ge=0, description="BM25: how soon more of the same word adds no more")] = 1.2,
+    b: Annotated[float, Field(ge=0, le=1, description="BM25: how much longer documents count less")] = 0.75,
+    backend: Annotated[
+        Backend, Field(description="how `polisemia search query` compares vectors: exact, or faiss (HNSW)")
+    ] = "exact",
+    resamples: Annotated[int, Field(gt=0, description="bootstrap resamples behind each 95 % interval")] = 1000,
+    seed: Annotated[int, Field(ge=0, description="of the resamples")] = 0,
+) -> None:
+    """Encodes documents, on any Beam runner, into an index of vectors and words, and measures its four rankings."""
+    if problems := check_judged(queries, relevance):
+        raise ConfigError(*problems)
+    read = plan_rows(documents, format, fields, "search.documents")
+    judged = read_qrels(relevance, relevance_format, binary, "search.relevance") if relevance else {}
+    asked = queries_of(queries, query_format, query_fields, "search.queries", numbered) if relevance else {}
+    where = f"search.documents = {documents!r}"
+    record = make_index(
+        model.path, read, where, index.path, index.scratch, runtime, top=top, k1=k1, b=b, backend=backend
+    )
+    write_record(index.path, record)
+    if judged:
+        searcher = Searcher(str(index.path))
+        metrics = evaluate(searcher, asked, judged, HOW, resamples=resamples, seed=seed)
+        record |= {"queries": len(judged), "metrics": metrics}
+        (index.path / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    index.properties.update(record)
 
 
-def _read_graph(path: Any) -> Any:
-    import numpy as np
-
-    try:
-        import faiss
-    except ImportError:
-        raise ConfigError(
-            f"{path}: was made with faiss, which is not installed; `pip install polisemia[search]`"
-        ) from None
-    return faiss.deserialize_index(np.frombuffer((path / FAISS).read_bytes(), np.uint8))
-
-
-def rows_of(input: str, format: str, fields: dict[str, str], where: str) -> list[tuple[str, str]]:
-    """(id, text) of each query of a file. Raises ConfigError and DataError."""
-    read = plan_rows(input, format, fields, where)
-    rows = []
-    for block in read.reader.plan(*read.paths):
-        for kept, rejects in texts_of_block(read, block):
-            if rejects:  # a query left out would look like one that found nothing
-                raise DataError(*(f"{each['file']}:{each['line']}: {each['reason']}" for each in rejects[:5]))
-            rows += kept
-    return rows
+def check_judged(queries: str, relevance: str) -> list[str]:
+    """A line where one of the two is there without the other."""
+    if queries and not relevance:
+        return ["search.relevance: missing; wanted the judgements of search.queries"]
+    if relevance and not queries:
+        return ["search.queries: missing; wanted the queries that search.relevance judges"]
+    return []

@@ -1,6 +1,6 @@
-"""Texts to vectors by an exported model, and the SavedModel of an index: queries in, the nearest documents out.
+"""Texts to vectors by an exported model, and the SavedModel of an index: queries in, the best documents out.
 
-It holds the model's graph, the documents' vectors, ids and texts as variables, and needs no op that TF Serving lacks.
+It holds the model's graph and all of the documents, and needs no op that TF Serving lacks.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from components.serving_ops import NEWEST
 from data.errors import ConfigError
 
 VECTOR, EMBED, POOLED = "vector", "embed", "pooled"
+WEIGHT = 0.5  # of the vectors' scores in a sum
 
 
 class VectorSource(NamedTuple):
@@ -50,46 +51,63 @@ def export_search(
     directory: epath.PathLike,
     source: VectorSource,
     max_tokens: int,
-    vectors: Any,
-    ids: Sequence[str],
-    texts: Sequence[str],
+    ranker: Any,
     top: int,
     place: epath.Path,
 ) -> None:
     """Writes a SavedModel, proven in TensorFlow's C++ runtime, with the signatures
 
-    `search` and `serving_default`: query <string>[N] to ids <string>[N, k], scores <float32>[N, k], the cosines,
-    highest first, and texts <string>[N, k], where k is the lower of top and the number of documents; and `vector`:
-    text <string>[N] to vector <float32>[N, width].
+    `search`, also `serving_default` (both rankings, fused by ranks), `search_vectors`, `search_bm25` and `search_sum`:
+    query <string>[N] to ids and texts <string>[N, k] and scores <float32>[N, k], highest first, where k is the lower of
+    top and the number of documents, and hits <int32>[N]: how many of them are hits, behind which ids and texts are
+    empty and scores 0; and `vector`: text <string>[N] to vector <float32>[N, width].
+
+    ranker: a `models.ranking.Ranker`, which other programs find in the SavedModel by that name.
     """
     import tensorflow as tf
 
+    from models.ranking import DEPTH, NOTHING
+
     saved_model.register_text_ops()
     module = tf.Module()
-    module.model = tf.saved_model.load(str(directory))
+    module.model, module.ranker = tf.saved_model.load(str(directory)), ranker
     ask = module.model.signatures[source.signature]
-    module.vectors = tf.Variable(vectors, trainable=False, name="vectors")
-    module.ids = tf.Variable(list(ids), trainable=False, name="ids")
-    module.texts = tf.Variable(list(texts), trainable=False, name="texts")
-    k = min(top, len(ids))
 
     def vector(text):
-        return {VECTOR: tf.math.l2_normalize(ask(**{source.input: text})[source.output], axis=-1)}
+        return tf.math.l2_normalize(ask(**{source.input: text})[source.output], axis=-1)
 
-    def search(query):
-        cosines = tf.matmul(vector(query)[VECTOR], module.vectors, transpose_b=True)
-        scores, places = tf.math.top_k(cosines, k)
-        return {"scores": scores, **{name: tf.gather(getattr(module, name), places) for name in ("ids", "texts")}}
+    def near(query):
+        scores, places = ranker.by_vectors(vector(query), DEPTH)
+        return tf.where(scores > NOTHING, places, -1)
+
+    def answer(found):
+        scores, places = found
+        hit = scores > NOTHING
+        named = {name: tf.gather(getattr(ranker, name), places) for name in ("ids", "texts")}
+        return {
+            **{name: tf.where(hit, values, "") for name, values in named.items()},
+            "scores": tf.cast(tf.where(hit, scores, 0.0), tf.float32),
+            "hits": tf.math.count_nonzero(hit, axis=1, dtype=tf.int32),
+        }
 
     def signature(function, name):
         return tf.function(function, input_signature=[tf.TensorSpec([None], tf.string, name=name)], autograph=False)
 
-    searching = signature(search, "query")
-    signatures = {saved_model.SIGNATURE: searching, "search": searching, VECTOR: signature(vector, "text")}
+    rankings = {
+        "search": lambda query: answer(ranker.by_ranks(query, near(query), top)),
+        "search_vectors": lambda query: answer(ranker.by_vectors(vector(query), top)),
+        "search_bm25": lambda query: answer(ranker.by_words(query, top)),
+        "search_sum": lambda query: answer(ranker.by_sum(query, vector(query), WEIGHT, top)),
+    }
+    signatures = {name: signature(function, "query") for name, function in rankings.items()}
+    signatures |= {
+        saved_model.SIGNATURE: signatures["search"],
+        VECTOR: signature(lambda text: {VECTOR: vector(text)}, "text"),
+    }
     tf.saved_model.save(module, str(place), signatures=signatures)
     properties = {"task": "search", "labels": [], "inputs": ["query"], "max_tokens": max_tokens, "fields": {}}
-    saved_model.write_properties(place, {**properties, "documents": len(ids)})
-    asked = [text.encode("utf-8", "surrogateescape")[:200] for text in texts[:ROWS]]
+    saved_model.write_properties(place, {**properties, "documents": ranker.documents})
+    asked = [text[:200] for text in ranker.texts[:ROWS].numpy().tolist()]
     write_golden(place, {"query": asked, "text": asked})
     check_ops(place, NEWEST)
     replay(place)

@@ -80,7 +80,7 @@ def _negation(columns: list[Any]) -> list[tuple[str, Any]]:
 
 def _words(columns: list[Any]) -> Iterator[list[str]]:
     """Of each row, all its texts together."""
-    from data.bm25 import words_of
+    from data.words import words_of
 
     for row in zip(*(column.to_pylist() for column in columns), strict=True):
         yield [word for text in row for word in words_of(text or "")]

@@ -8,7 +8,9 @@ from etils import epath
 
 from components.artifacts import MANIFEST, Model
 from components.records import check_columns, plan_blocks
+from components.relevance import check_asked, read_qrels
 from components.saved_model import PROPERTIES
+from components.search_rows import plan_rows, queries_of
 from components.sources import find_files, find_spans
 from components.specs import family_of, with_sources
 from components.versions import lineage
@@ -39,8 +41,22 @@ def check_data(config: Config) -> list[str]:
         lines.append(f"preset {family_of(family).find_preset()}")
     tokenizer = config.sections["tokenizer_gen"]["kind"] or "taken as published"
     lines.append(f"task {config.task}, family {family['name']}, tokenizer {tokenizer}")
+    if "search" in config.given:
+        lines.append(_check_search(config.sections["search"]))
     lines.append("the config is right")
     return lines
+
+
+def _check_search(section: dict[str, Any]) -> str:
+    """Reads the heads of the documents, and all queries and judgements, which are few."""
+    read = plan_rows(section["documents"], section["format"], section["fields"], "search.documents")
+    told = f"search: {len(read.paths)} file(s) of documents"
+    if not section["relevance"]:
+        return told
+    judged = read_qrels(section["relevance"], section["relevance_format"], section["binary"], "search.relevance")
+    options = section["query_format"], section["query_fields"], "search.queries", section["numbered"]
+    check_asked(queries_of(section["queries"], *options), judged)
+    return f"{told}, {len(judged)} judged queries"
 
 
 def check_artifacts(root: epath.Path) -> list[str]:

@@ -17,6 +17,7 @@ from data.errors import ConfigError, PolisemiaError
 from pipeline.generate import generate
 from pipeline.quiet import hush_tensorflow
 from pipeline.search import app as search
+from pipeline.serve import ANY_FLAG, IMAGE, Image, With, become_server
 
 FAILED, WRONG, NOT_GOOD_ENOUGH = 1, 2, 3
 
@@ -211,25 +212,15 @@ def clean(
         print_clean(roots, home, keep, yes, as_json, screen.on_wait)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def serve(
-    context: typer.Context,
-    with_: Annotated[
-        str, typer.Option("--with", help="tensorflow_model_server or docker, instead of our own server")
-    ] = "",
-    image: Annotated[str, typer.Option(help="image of --with docker")] = "tensorflow/serving",
-) -> None:
+@app.command(context_settings=ANY_FLAG)
+def serve(context: typer.Context, with_: With = "", image: Image = IMAGE) -> None:
     """Serve a model over TensorFlow Serving's REST and gRPC: `polisemia serve MODEL [--flag=value]...`
 
     MODEL is a run (runs/NAME), a served model or a SavedModel. The flags are tensorflow_model_server's, such as
     --port=8500 and --rest_api_port=8501, with batching on unless --enable_batching=false; `python -m serving --help`
     explains each.
     """
-    from pipeline.serve import serve_command
-
-    command = serve_command(context.args, with_, image)
-    sys.stdout.flush()
-    os.execv(command[0], command)  # signals and exit codes are the server's own
+    become_server(context.args, with_, image)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from components.infra_validator import infra_validator
 from components.pretrainer import pretrainer
 from components.pusher import pusher
 from components.schema_gen import schema_gen
+from components.search import search
 from components.split_guard import split_guard
 from components.statistics_gen import statistics_gen
 from components.tokenizer_gen import tokenizer_gen
@@ -97,6 +98,7 @@ GRAPH = (
             "comparison": "comparator",
         },
     ),
+    Node(search, {"model": "trainer"}, optional=True),
     Node(bulk_inferrer, {"model": "trainer"}, optional=True),
 )
 

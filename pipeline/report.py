@@ -106,6 +106,9 @@ def summary(record: dict[str, Any]) -> list[str]:
             interval = f"95 % [{metric['low']:.4f}, {metric['high']:.4f}]"
             lines.append(f"{name:<{wide}} {metric['value']:>8.4f}   {interval}{beside}")
         lines += evaluation["reasons"]
+    if search := record.get("search"):
+        lines += [f"search: {search['documents']} documents in {search['path']}"]
+        lines += judged_lines(search.get("metrics", {}))
     for span, leaks in record.get("leaks", {}).items():
         counts = " and ".join(f"{count} {how}" for how, count in leaks.items())
         lines.append(f"span {span}: {counts} copies of earlier test rows, which are not trained on")
@@ -117,6 +120,16 @@ def summary(record: dict[str, Any]) -> list[str]:
     elif "served" in record:
         lines.append("not pushed: the model was not good enough")
     return lines
+
+
+def judged_lines(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """A line for each ranking, its metrics with their 95 % intervals."""
+    wide = max(map(len, metrics), default=0)
+    shown = {
+        how: (f"{name} {each['value']:.4f} [{each['low']:.4f}, {each['high']:.4f}]" for name, each in measured.items())
+        for how, measured in metrics.items()
+    }
+    return [f"{how:<{wide}}   {'   '.join(each)}" for how, each in shown.items()]
 
 
 def _served(name: str, served: dict[str, Any]) -> list[str]:

@@ -23,6 +23,8 @@ from pipeline.history import begin, end, write_record
 from pipeline.home import disk_errors
 from pipeline.sources import SourceHashes
 
+JUDGED = ("documents", "rejected", "queries", "metrics")  # of an index, what a record tells
+
 
 @dataclass
 class StageRun:
@@ -205,6 +207,9 @@ class Run:
             record["evaluation"] = run.artifact.properties
         for run in self.artifacts("pusher"):
             record["served"] = self._served(run.artifact.properties.get("served"))
+        for run in self.artifacts("search"):
+            judged = {name: run.artifact.properties[name] for name in JUDGED if name in run.artifact.properties}
+            record["search"] = {"path": str(run.artifact.path), **judged}
         return {**record, "stages": self._stages({})}
 
     def _stages(self, more: dict[str, list]) -> dict[str, list]:

@@ -1,19 +1,20 @@
-"""`polisemia search`: index a corpus, ask it, and hold its rankings against judgements.
-
-`polisemia serve INDEX` serves an index as it serves a model: its signature `search` takes `query`.
-"""
+"""`polisemia search`: index a corpus, ask it, serve it, and hold its rankings against judgements."""
 
 import json
-from collections import Counter
+import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from data.errors import ConfigError, DataError
+from data.errors import ConfigError
+from pipeline.serve import ANY_FLAG, IMAGE, Image, With, become_server
 
 app = typer.Typer(no_args_is_help=True, help="Search a corpus by vectors, by words or by both.")
 
-IndexPath = Annotated[str, typer.Argument(help="folder of an index", metavar="INDEX")]
+IndexPath = Annotated[
+    str, typer.Argument(help="folder of an index, or a run (runs/NAME) that made one", metavar="INDEX")
+]
 Fields = Annotated[
     list[str],
     typer.Option("--field", metavar="FIELD=COLUMN", help="column of id, text or title, where named otherwise"),
@@ -39,9 +40,10 @@ def index(
     """Encode documents with MODEL, in Beam, and make them searchable by vectors and by BM25."""
     from components.base import Runtime
     from components.saved_model import find_model
-    from components.search_index import build_index
+    from components.search_index import build_index, check_output
     from components.trusted import check_trusted
     from pipeline.config import field_column, set_value
+    from pipeline.home import locked
     from pipeline.report import Screen
 
     if backend not in ("exact", "faiss"):
@@ -53,8 +55,8 @@ def index(
         set_value(given, f"beam.{each}")
     options: dict[str, Any] = {"format": format, "fields": dict(map(field_column, field)), "backend": backend}
     check_trusted(find_model(model)[0])
-    with Screen() as screen:
-        screen.on_stage("search_index", "")
+    with Screen() as screen, locked(check_output(output), screen.on_wait):
+        screen.on_stage("search", "")
         runtime = Runtime(beam=given.get("beam", {}), progress=screen.progress)
         record = build_index(model, input, output, runtime, top=top, k1=k1, b=b, **options)
     print(json.dumps({"output": output, **record}, ensure_ascii=False))
@@ -72,7 +74,7 @@ def query(
     top: Annotated[int, typer.Option(min=1, help="most hits of a query")] = 10,
 ) -> None:
     """The best documents of INDEX for each query, one JSON object a line."""
-    from components.search import rows_of
+    from components.search_rows import rows_of
     from pipeline.config import field_column
 
     if bool(text) == bool(input):
@@ -106,41 +108,46 @@ def evaluate(
 ) -> None:
     """What INDEX's rankings are worth, by judgements, with 95 % intervals over queries; BM25 is the baseline."""
     from components import relevance
-    from components.search import HOW, rows_of
+    from components.search_rows import queries_of
+    from components.searcher import HOW
     from pipeline.config import field_column
+    from pipeline.report import judged_lines
 
     if qrels_format not in relevance.KINDS:
         raise ConfigError(f"--qrels-format {qrels_format}: wanted one of {', '.join(relevance.KINDS)}")
     hows = [_how(each) for each in by] if by else list(HOW)
     judged = relevance.read_qrels(qrels, qrels_format, binary)
-    rows = rows_of(queries, format, dict(map(field_column, field)), "--queries")
-    asked = {str(place) if numbered else name: text for place, (name, text) in enumerate(rows, 1)}
-    if len(asked) < len(rows):
-        twice = [name for name, count in Counter(name for name, _ in rows).most_common(5) if count > 1]
-        raise DataError(f"--queries {queries}: got ids more than once ({', '.join(twice)}); wanted one for each query")
+    asked = queries_of(queries, format, dict(map(field_column, field)), "--queries", numbered)
     found = relevance.evaluate(_searcher(index), asked, judged, hows, weight, measure or relevance.MEASURES)
     if as_json:
         print(json.dumps({"queries": len(judged), "metrics": found}))
         return
-    for how, metrics in found.items():
-        for name, value in metrics.items():
-            print(f"{how:<17} {name:<14} {value['value']:.4f}   95 % [{value['low']:.4f}, {value['high']:.4f}]")
+    for line in judged_lines(found):
+        print(line)
+
+
+@app.command(context_settings=ANY_FLAG)
+def serve(context: typer.Context, index: IndexPath, with_: With = "", image: Image = IMAGE) -> None:
+    """Serve INDEX as `polisemia serve` serves a model, under the name of its folder, with the same flags."""
+    from components.search_index import find_index
+
+    name = re.sub(r"\W+", "_", Path(index).resolve().name)
+    become_server([str(find_index(index)), f"--model_name={name}", *context.args], with_, image)
 
 
 def _searcher(index: str) -> Any:
     """An index, loaded once it is known to hold no op that reaches further than it should."""
-    from etils import epath
-
-    from components.search import Searcher
+    from components.search_index import SAVED_MODEL, find_index
+    from components.searcher import Searcher
     from components.trusted import check_trusted
 
-    if (model := epath.Path(index) / "saved_model").exists():
+    if (model := find_index(index) / SAVED_MODEL).exists():
         check_trusted(model)
     return Searcher(index)
 
 
 def _how(by: str) -> Any:
-    from components.search import HOW
+    from components.searcher import HOW
 
     if by not in HOW:
         raise ConfigError(f"--by {by}: wanted one of {', '.join(HOW)}")

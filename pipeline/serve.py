@@ -1,11 +1,15 @@
 """Which program serves a model, and with which flags: our own server, or TensorFlow Serving's with the same ones."""
 
+import os
 import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
 
 from data.errors import ConfigError
 
@@ -21,9 +25,20 @@ FILES = (  # flags whose value is a path that a container must see
 MODEL_SERVER, DOCKER = "tensorflow_model_server", "docker"
 GRPC_PORT, REST_PORT = "8500", "8501"
 USAGE = "polisemia serve [MODEL] [--with tensorflow_model_server|docker] [--flag=value]..."
+ANY_FLAG = {"allow_extra_args": True, "ignore_unknown_options": True}  # of a command that hands flags on
+With = Annotated[str, typer.Option("--with", help="tensorflow_model_server or docker, instead of our own server")]
+Image = Annotated[str, typer.Option(help="image of --with docker")]
+IMAGE = "tensorflow/serving"
 
 
-def serve_command(arguments: Sequence[str], with_: str = "", image: str = "tensorflow/serving") -> list[str]:
+def become_server(arguments: Sequence[str], with_: str, image: str) -> NoReturn:
+    """As `serve_command`, which this process then is: signals and exit codes are the server's own."""
+    command = serve_command(arguments, with_, image)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def serve_command(arguments: Sequence[str], with_: str = "", image: str = IMAGE) -> list[str]:
     """The command to become: a program and its arguments.
 
     arguments: MODEL, if any (a served model, a pipeline's home or a SavedModel), and flags of tensorflow_model_server.

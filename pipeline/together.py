@@ -8,6 +8,7 @@ from components.comparator import check_metric
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns, shares_of
 from components.saved_model import find_model
+from components.search import check_judged
 from components.specs import family_of, objective_of, spec_of
 from components.teaching import check_task, find_pretrained
 from components.tokenizer_gen import check_options
@@ -43,6 +44,13 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)
         problems += _check_head(task, trainer["head"], sections["example_gen"])
+    if search := sections["search"]:
+        problems += check_judged(search["queries"], search["relevance"])
+        if trainer and "pooled" not in family_of(trainer["family"]).offers:
+            problems.append(
+                f"search: family '{trainer['family']['name']}' gives no vector a text to search by; wanted one that "
+                "offers `pooled`, or drop this section"
+            )
     if trainer and tokenizer:
         family = family_of(trainer["family"])
         problems += _fill_tokenizer(raw.get("tokenizer_gen", {}), tokenizer, family)

@@ -2,36 +2,33 @@
 
 import json
 import sys
+import threading
+from contextlib import suppress
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from etils import epath
 
 from components import relevance
 from components.base import Runtime
 from components.relevance import evaluate
 from components.saved_model import write_properties
-from components.search import Searcher, rows_of
 from components.search_index import SCRATCH, build_index
+from components.search_rows import rows_of
+from components.searcher import Searcher
 from data.errors import ConfigError, DataError
-from models.build import adapt, build_model
-from models.signatures import export
+from models import ranking
 from pipeline.cli import main
-from pipeline.serve import find_served
-from tests.contracts import tiny
-from tests.serving.running import running
+from pipeline.home import locked
+from pipeline.report import Screen
+from tests.components.indexed import export_model, export_zeros, write
 
 TEXTS = ["good film", "bad film", "fun plot", "dull plot", "very good fun", "not bad", "dull dull film"]
 DOCUMENTS = [{"_id": f"d{n}", "title": text.split()[0], "text": text} for n, text in enumerate(TEXTS)]
 
 
 ZEBRAS = [{"id": "z", "text": "zebra"}]
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -46,29 +43,6 @@ def folder(tmp_path_factory):
     record = build_index(str(folder / "model"), source, str(folder / "index"), Runtime(), top=3)
     assert (record["documents"], record["rejected"], record["reasons"]) == (7, 1, {"text: empty": 1})
     return folder
-
-
-def export_model(directory, seed):
-    keras.utils.set_random_seed(seed)
-    family, task = tiny.family("word2vec"), tiny.task("similarity")
-    adapted = adapt(family, [tiny.batch("similarity", 5)], tiny.VOCABULARY, tiny.MAX_TOKENS, task.apart)
-    model = build_model(family, task, tiny.VOCABULARY, tiny.MAX_TOKENS, [], True, adapted)
-    inputs = ["text", "text_pair"]
-    export(model, family, task, tiny.WORDS, [], tiny.MAX_TOKENS, inputs, directory)
-    write_properties(directory, {"task": "similarity", "labels": [], "inputs": inputs, "max_tokens": tiny.MAX_TOKENS})
-
-
-def export_zeros(directory):
-    """A model of one input, `source`, that knows of a text whether `o` is in it, and how long it then is."""
-    module = tf.Module()
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="source")])
-    def embed(source):
-        has = tf.cast(tf.strings.regex_full_match(source, ".*o.*"), tf.float32)
-        return {"pooled": tf.stack([has, has * tf.cast(tf.strings.length(source), tf.float32)], axis=1)}
-
-    tf.saved_model.save(module, str(directory), signatures={"embed": embed, "serving_default": embed})
-    write_properties(directory, {"task": "x", "labels": [], "inputs": ["source"], "max_tokens": 8})
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +75,6 @@ def test_fused_ranks_are_those_of_both_rankings(searcher):
     assert {hit.id: hit.score for hit in fused} == pytest.approx(wanted)
 
 
-def test_the_served_index_answers_what_is_answered_here(folder, searcher):
-    name, base = find_served(str(folder / "index"))
-    with running(model_name=name, model_base_path=base) as (_, client):
-        answer, _ = client.predict({"query": ["fun film", "very dull"]}, name, "search")
-    for row, hits in enumerate(searcher.search(["fun film", "very dull"], "vectors", 3)):
-        assert [each.decode() for each in answer["ids"][row]] == [hit.id for hit in hits]
-        assert [each.decode() for each in answer["texts"][row]] == [hit.text for hit in hits]
-        np.testing.assert_allclose(answer["scores"][row], [hit.score for hit in hits], atol=1e-5)
-
-
 def test_a_family_that_only_pools_is_searched_by_its_vectors_at_length_one(folder, tmp_path):
     module = tf.Module()
 
@@ -123,15 +87,20 @@ def test_a_family_that_only_pools_is_searched_by_its_vectors_at_length_one(folde
     write_properties(tmp_path / "m", {"task": "x", "labels": [], "inputs": ["text"], "max_tokens": 8})
     source = write(tmp_path / "d.jsonl", [{"id": "a", "text": "x"}, {"id": "b", "text": "xxxx"}])
     build_index(str(tmp_path / "m"), source, str(tmp_path / "index"), Runtime())
-    vectors = Searcher(str(tmp_path / "index")).vectors
+    vectors = Searcher(str(tmp_path / "index")).model.ranker.vectors.numpy()
     np.testing.assert_allclose(vectors, np.array([[1, 1], [4, 16]]) / np.array([[2**0.5], [272**0.5]]), rtol=1e-6)
 
 
-def test_faiss_finds_what_the_product_finds(folder, searcher, tmp_path):
+def test_faiss_finds_what_the_product_finds(folder, searcher, tmp_path, monkeypatch):
     pytest.importorskip("faiss", reason="the extra `search` is not installed")
     build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime(), backend="faiss")
-    exact, near = (each.search(["fun film"], "vectors", 3) for each in (searcher, Searcher(str(tmp_path / "i"))))
-    assert [hit.id for hit in near[0]] == [hit.id for hit in exact[0]]
+    monkeypatch.setattr(ranking, "DEPTH", 2)  # below the documents: all of them are compared, not looked for
+    by_graph = Searcher(str(tmp_path / "i"))
+    for how in ("vectors", "rrf", "sum"):
+        exact, near = (each.search(["fun film", "dull"], how, 3) for each in (searcher, by_graph))
+        for wanted, hits in zip(exact, near, strict=True):
+            assert [hit.id for hit in hits] == [hit.id for hit in wanted]
+            assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in wanted])
 
 
 def test_faiss_that_is_not_there_is_told_before_anything_is_encoded(folder, tmp_path, monkeypatch):
@@ -158,7 +127,7 @@ def test_what_a_killed_run_left_is_made_anew(folder, tmp_path):
     """It holds the folder in which an index is made, and no index.json: no index, and no one else's folder."""
     (tmp_path / "i" / SCRATCH).mkdir(parents=True)
     (tmp_path / "i" / SCRATCH / "000009-000000.parquet").write_text("half")
-    (tmp_path / "i/vectors.npy").write_text("half")
+    (tmp_path / "i/index.json").write_text("half")
     build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
     assert Searcher(str(tmp_path / "i")).ids == [f"d{n}" for n in range(7)] and not (tmp_path / "i" / SCRATCH).exists()
 
@@ -174,6 +143,23 @@ def test_an_index_is_there_until_another_is_whole_and_then_the_other_is(folder, 
     assert hit.id == "d6" and hit.score == pytest.approx(1)
 
 
+def test_two_builds_into_one_folder_wait_for_each_other(folder, tmp_path, monkeypatch):
+    index, waiting = tmp_path / "i", threading.Event()
+    monkeypatch.setattr(Screen, "on_wait", lambda screen, owner: waiting.set())
+    command = ["search", "index", str(folder / "model"), "--input", str(folder / "documents.jsonl")]
+
+    def build():
+        with suppress(SystemExit):
+            main([*command, "--output", str(index)])
+
+    thread = threading.Thread(target=build)
+    with locked(epath.Path(index), print):
+        thread.start()
+        assert waiting.wait(60) and [entry.name for entry in index.iterdir()] == ["lock"]
+    thread.join()
+    assert Searcher(str(index)).ids == [f"d{n}" for n in range(7)]
+
+
 def test_someone_elses_folder_is_refused_whatever_its_names(folder, tmp_path):
     (tmp_path / "i/scratch").mkdir(parents=True)
     (tmp_path / "i/index.json").write_text("[]")
@@ -181,7 +167,9 @@ def test_someone_elses_folder_is_refused_whatever_its_names(folder, tmp_path):
         build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i"), Runtime())
     with pytest.raises(ConfigError, match="is a file; wanted a new folder"):
         build_index(str(folder / "model"), str(folder / "documents.jsonl"), str(tmp_path / "i/index.json"), Runtime())
-    assert (tmp_path / "i/scratch").exists()
+    with pytest.raises(SystemExit, match="2"):
+        main(["search", "index", str(folder / "model"), "--input", "x", "--output", str(tmp_path / "i")])
+    assert sorted(entry.name for entry in (tmp_path / "i").iterdir()) == ["index.json", "scratch"]
 
 
 def test_paragraphs_are_one_text(folder, tmp_path):
@@ -221,9 +209,9 @@ def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher, monkeypatch):
         evaluate(searcher, queries, qrels, ["bm25"], measures=["recall"])
     monkeypatch.setattr(relevance, "AT_ONCE", 1)
     assert evaluate(searcher, queries, qrels, ["vectors", "bm25"], resamples=50) == found
-    with pytest.raises(DataError, match=r"judges 1 queries that --queries has not \(3\).*--numbered"):
+    with pytest.raises(DataError, match=r"know 1 queries that the queries' file has not \(3\).*`numbered`"):
         evaluate(searcher, queries, {"3": {"d0": 1}}, ["bm25"])
-    with pytest.raises(DataError, match=r"names no document of the index \(7\)"):
+    with pytest.raises(DataError, match=r"name no document of the index \(7\)"):
         evaluate(searcher, queries, {"1": {"7": 1}}, ["bm25"])
 
 
