@@ -82,7 +82,7 @@ class Artifact:
         self.manifest = {**record, "properties": self.properties, "files": files}
         self.manifest = json.loads(json.dumps(self.manifest))  # as it will be read: keys are strings
         self.manifest[SEAL] = seal(self.manifest)
-        write_whole(self.path / MANIFEST, json.dumps(self.manifest, indent=1, sort_keys=True, ensure_ascii=False))
+        write_whole(self.path / MANIFEST, json.dumps(self.manifest, indent=1, ensure_ascii=False))
 
     def damage(self, prefix: str = "", copy: epath.Path | None = None, but: str = "") -> list[str]:
         """What is not as it was committed, a sentence each: reads every file that the manifest names.

@@ -38,6 +38,11 @@ def records(root: epath.Path) -> dict[int, dict[str, Any]]:
     return {number: json.loads((root / "history" / f"{number}.json").read_text()) for number in numbers(root)}
 
 
+def latest(root: epath.Path) -> dict[str, Any]:
+    """The last record. Raises FileNotFoundError where no run was recorded."""
+    return json.loads((root / LATEST).read_text())
+
+
 def used(record: dict[str, Any]) -> set[tuple[str, str]]:
     """(stage, fingerprint) of everything that a run was made of."""
     return {(stage, entry["fingerprint"]) for stage, entries in record["stages"].items() for entry in entries}

@@ -18,7 +18,7 @@ from components.versions import ORIGIN, REPLACES, lineage, served_now
 from data.errors import StageError
 from pipeline.config import Config
 from pipeline.graph import CHAMPION, WARM
-from pipeline.history import unfinished
+from pipeline.history import latest, unfinished, used
 from pipeline.runner import Run
 from pipeline.served import served_folder
 
@@ -97,8 +97,9 @@ def find_champion(root: epath.Path, config: str) -> Model | None:
         return None
     versions = {version.number: version for version in lineage(served)}
     version = versions[served_now(served)["version"]]
-    stages = unfinished(root).get(config, {"stages": {}})["stages"]
-    if "comparator" in stages and version.origin in [entry["fingerprint"] for entry in stages["trainer"]]:
+    going_on = unfinished(root).get(config, {"stages": {}})
+    pushed = "comparator" in going_on["stages"] and ("trainer", version.origin) in used(going_on)
+    if pushed and ("trainer", version.origin) not in used(latest(root)):  # else it was killed with its record written
         version = versions[version.record[REPLACES]]
     champion = Model.load(root / "trainer" / version.origin)
     if champion is None:

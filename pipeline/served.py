@@ -21,7 +21,7 @@ from components.versions import (
     served_now,
 )
 from data.errors import ConfigError, StageError, did_you_mean
-from pipeline.history import LATEST, numbers, write_record
+from pipeline.history import LATEST, latest, numbers, write_record
 from pipeline.home import locked
 
 
@@ -84,8 +84,11 @@ def rollback(
             raise StageError(f"rollback: version {target.number} is refused, nothing has changed: {error}") from error
         source = target.record.get(COPY_OF, target.number)
         publish(place, served, {COPY_OF: source, WITHDRAWS: newest.origin})
-        latest = json.loads((root / LATEST).read_text())
-        record = {**latest, "served": served_now(served), "rollback": {"from": newest.number, "to": target.number}}
+        record = {
+            **latest(root),
+            "served": served_now(served),
+            "rollback": {"from": newest.number, "to": target.number},
+        }
         write_record(root, record)
     return record
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from components.decider import KEEP
 from data.errors import ConfigError
 from pipeline.cleaning import remove, unneeded
-from pipeline.history import LATEST, records
+from pipeline.history import latest, records
 from pipeline.home import disk_errors, locked
 from pipeline.lineage import lineage, mermaid, told, why
 from pipeline.report import print_record
@@ -29,14 +29,14 @@ def print_latest(name: str, home: str, as_json: bool) -> None:
         root = find_pipeline(name, home, "show")
         served = served_folder(root)
         runs = runs_table(root)
-        record = _latest(root) | {"versions": versions_table(served) if served else [], "runs": runs}
+        record = latest(root) | {"versions": versions_table(served) if served else [], "runs": runs}
         if as_json:
             print(json.dumps(record, indent=1, ensure_ascii=False))
             return
         _print_runs(runs)
         print_record(record)
         return
-    found = {pipeline: _latest(root) for pipeline, root in pipelines(home).items()}
+    found = {pipeline: latest(root) for pipeline, root in pipelines(home).items()}
     if not found:
         raise ConfigError(f"show: no run under {home} yet; `polisemia run CONFIG` makes one")
     if as_json:
@@ -156,7 +156,3 @@ def _size(count: int) -> str:
     while size >= 1000 and unit < len(UNITS) - 1:
         size, unit = size / 1000, unit + 1
     return f"{size:.{1 if unit else 0}f} {UNITS[unit]}"
-
-
-def _latest(root: epath.Path) -> dict[str, Any]:
-    return json.loads((root / LATEST).read_text())

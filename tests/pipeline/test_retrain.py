@@ -263,6 +263,15 @@ def test_a_retrain_that_was_killed_before_its_record_ends_as_it_would_have(two):
     assert retrain(two) == 0 and latest(two)["retrain"]["decision"] == "keep"
 
 
+def test_a_retrain_that_was_killed_when_it_had_its_record_has_its_challenger_for_champion(two):
+    root = two / "runs/tiny"
+    pushed = json.loads((root / "history/3.json").read_text())
+    (root / "unfinished.json").write_text(json.dumps({str(two / "tiny.toml"): {"stages": pushed["stages"]}}))
+    write_rows(two / "span-3.csv", 60, 3)
+    retrain(two)
+    assert latest(two)["retrain"]["champion"] == pushed["served"]["origin"]
+
+
 def test_what_was_rolled_back_does_not_take_over_again(two):
     with pytest.raises(SystemExit):
         main(["rollback", "tiny", "--to", "1", "--home", str(two / "runs")])
