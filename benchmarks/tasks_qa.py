@@ -76,8 +76,9 @@ def wic(folder: Path, row: str) -> list[tuple[str, ...]]:
 
 SENSES = {  # 3,000 pairs: how a word's surroundings tell its sense takes many epochs to learn
     "lstm": {"epochs": 15},
+    "elmo": {"epochs": 15},
     "transformer": {"epochs": 50},
-    "bert": {"epochs": 50, "optimizer": {"learning_rate": 5e-4}},
+    "bert": {"epochs": 40, "optimizer": {"learning_rate": 5e-4}},
 }
 
 

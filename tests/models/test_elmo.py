@@ -86,7 +86,8 @@ def test_the_mix_is_reported_and_is_what_a_token_gets(published):
     assert sum(report["shares"]) == pytest.approx(1) and len(report["shares"]) == 3
     mixed = report["gamma"] * np.tensordot(report["shares"], np.stack(found.layers), 1)
     np.testing.assert_allclose(found.sequence, mixed, atol=1e-5)
-    assert family.model_copy(update={"mix": "last"}).report(model.encoder) == {}
+    last = tiny.family("elmo", mix="last")
+    assert last.report(encoded(last)[0].encoder) == {}
     assert len(model.losses) == 1 and not build(Elmo(weights=str(published), mix_l2=0), "classification").losses
 
 

@@ -227,15 +227,16 @@ def test_rows_of_a_new_span_that_an_earlier_test_split_has_are_not_trained_on(th
 def test_older_spans_may_weigh_less(folder):
     from components.artifacts import Tokens
     from components.rows import rows_of
+    from models.families import FAMILIES
     from models.tasks import TASKS
 
     record = latest(folder)
     tokens = [Tokens.load(folder / run["artifact"]) for run in record["stages"]["transform"]][:2]
     rows = [each.properties["splits"]["train"]["texts"] for each in tokens]
-    task = TASKS["classification"]()
-    store = rows_of(tokens, "train", ["bad", "good"], 0, 0.5, task, 16, None)
+    family, task = FAMILIES["lstm"](), TASKS["classification"]()
+    store = rows_of(tokens, "train", ["bad", "good"], family, 0.5, task, 16, None)
     assert store.weights.tolist() == [0.25] * rows[0] + [1.0] * rows[1]
-    assert set(rows_of(tokens, "train", ["bad", "good"], 0, 0.0, task, 16, None).weights.tolist()) == {1.0}
+    assert set(rows_of(tokens, "train", ["bad", "good"], family, 0.0, task, 16, None).weights.tolist()) == {1.0}
 
 
 @pytest.fixture
@@ -248,28 +249,32 @@ def two(folder, tmp_path):
     return tmp_path
 
 
-def test_a_retrain_that_was_killed_before_its_record_ends_as_it_would_have(two):
+def killed_after_its_push(two, records: int) -> dict:
+    """Leaves a home as the retrain over span 2 did that was killed when so many records were there; its record."""
     root = two / "runs/tiny"
     pushed = json.loads((root / "history/3.json").read_text())
     for path in (root / "history").iterdir():
-        if int(path.stem) > 2:
+        if int(path.stem) > records:
             path.unlink()
-    shutil.copy(root / "history/2.json", root / "latest.json")
+    shutil.copy(root / f"history/{records}.json", root / "latest.json")
     (root / "unfinished.json").write_text(json.dumps({str(two / "tiny.toml"): {"stages": pushed["stages"]}}))
+    return pushed
+
+
+def test_a_retrain_that_was_killed_before_its_record_ends_as_it_would_have(two):
+    pushed = killed_after_its_push(two, records=2)
     assert retrain(two) == 0
     record = latest(two)
     assert (record["retrain"], record["served"]) == (pushed["retrain"], pushed["served"])
-    assert made(record) == set() and not (root / "history/4.json").exists()
+    assert made(record) == set() and not (two / "runs/tiny/history/4.json").exists()
     assert retrain(two) == 0 and latest(two)["retrain"]["decision"] == "keep"
 
 
 def test_a_retrain_that_was_killed_when_it_had_its_record_has_its_challenger_for_champion(two):
-    root = two / "runs/tiny"
-    pushed = json.loads((root / "history/3.json").read_text())
-    (root / "unfinished.json").write_text(json.dumps({str(two / "tiny.toml"): {"stages": pushed["stages"]}}))
+    pushed = killed_after_its_push(two, records=3)
     write_rows(two / "span-3.csv", 60, 3)
     retrain(two)
-    assert latest(two)["retrain"]["champion"] == pushed["served"]["origin"]
+    assert latest(two)["retrain"]["champion"] == pushed["served"]["model_artifact"]
 
 
 def test_what_was_rolled_back_does_not_take_over_again(two):
