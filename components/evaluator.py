@@ -99,7 +99,7 @@ def check_thresholds(task: str, at_least: Mapping[str, float], at_most: Mapping[
 def check_slices(slices: Iterable[str], columns: Iterable[str], stage: str = "evaluator") -> list[str]:
     """One line for each slice that a stage asks for and the examples, with these columns, do not have."""
     texts = (schema.KEY, *schema.TEXTS, schema.WEIGHT)
-    known = [name for name in (*columns, *MADE) if name not in texts]
+    known = sorted({*columns, *MADE} - {*texts})
     return [
         f"{stage}.slices: the examples have no '{name}'{did_you_mean(name, known)} (example_gen.keep keeps columns)"
         for name in slices
