@@ -45,6 +45,7 @@ def test_it_is_pretrained_on_the_examples_and_the_trainer_starts_from_it(project
     np.testing.assert_allclose(found, embed_sentence(encoder, ["the", "thing", "was", "lovely"]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_a_folder_of_weights_holds_counts_and_where_it_lies_does_not(project, tmp_path, capsys):
     folder, home = write(tmp_path / "first"), tmp_path / "home"
 

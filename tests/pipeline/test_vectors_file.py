@@ -27,6 +27,7 @@ def write(path, seed: int):
     return path
 
 
+@pytest.mark.slow
 def test_the_content_of_the_vectors_counts_and_not_their_path(project, tmp_path, capsys):
     """And their words join the vocabulary, as the tokenizer writes them. infra_validator asks the exported model,
     the bytes of words included."""

@@ -164,6 +164,7 @@ def test_it_learns_with_all_words_and_with_a_sample(store, tmp_path, samples):
     assert last["val_perplexity"] == pytest.approx(math.exp(last["val_loss"]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_left_alone(store, tmp_path):
     whole = pretrain(store, tmp_path / "whole", 6, epochs=2)
     with pytest.raises(KeyboardInterrupt):

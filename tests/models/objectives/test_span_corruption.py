@@ -83,6 +83,7 @@ def test_it_learns_what_was_lost(tmp_path):
     assert history[0]["loss"] > 2.5 and history[-1]["loss"] < 0.6
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_one_left_alone(tmp_path):
     texts.same_when_killed(SpanCorruption(), FAMILY, texts.store(tmp_path, SpanCorruption()), tmp_path)
 
