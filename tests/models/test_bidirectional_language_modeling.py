@@ -78,7 +78,7 @@ def told_by_hand(served: Served, words: list[str], stride: int) -> np.ndarray:
     return nats
 
 
-@pytest.mark.parametrize("stride", [1, 4, 6])
+@pytest.mark.parametrize("stride", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 6))])
 @pytest.mark.parametrize("length", [1, 6, 7, 13])
 def test_a_long_text_is_told_once_in_each_direction(served, length, stride):
     words = [WORDS[n * n % 7] for n in range(length)]

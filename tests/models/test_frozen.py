@@ -108,6 +108,7 @@ def test_a_run_that_was_killed_reads_what_it_read_before(published, tmp_path):
     assert done.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_vectors_that_were_not_finished_or_are_of_other_weights_are_made_again(published, tmp_path):
     def vectors(folder):
         return cached(Elmo(weights=str(folder)), tmp_path)[FROZEN]

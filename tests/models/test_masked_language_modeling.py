@@ -212,6 +212,7 @@ def run(stores, directory, epochs=3, callbacks=()):
     )
 
 
+@pytest.mark.slow
 def test_a_resumed_training_hides_what_an_undisturbed_one_hides(stores, tmp_path):
     whole = run(stores, tmp_path / "whole")
     for _ in range(2):

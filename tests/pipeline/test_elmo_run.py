@@ -28,6 +28,7 @@ def properties(home, stage: str) -> dict:
     return json.loads(path.read_text())["properties"]
 
 
+@pytest.mark.slow
 def test_it_is_pretrained_on_the_examples_and_the_trainer_starts_from_it(project, tmp_path, capsys):
     sets = [f"trainer.family={{ {SMALL} }}", "pretrainer.epochs=6", "pretrainer.batch_tokens=128"]
     sets += ["pretrainer.optimizer={ learning_rate = 0.02, warmup = 0 }", "pretrainer.max_tokens=16"]

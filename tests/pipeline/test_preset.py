@@ -56,6 +56,7 @@ def test_a_local_preset_brings_weights_and_tokenizer(project, preset, tmp_path, 
     assert json.loads(model.read_text())["properties"]["family"] == {"name": "bert", "preset": str(folder)}
 
 
+@pytest.mark.slow
 def test_what_a_preset_holds_counts_and_where_it_lies_does_not(project, preset, tmp_path, capsys):
     folder, home = tmp_path / "first", tmp_path / "home"
     shutil.copytree(preset[0], folder)

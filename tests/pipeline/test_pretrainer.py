@@ -38,7 +38,12 @@ def text(tmp_path_factory):
 @pytest.mark.parametrize(
     "family, objective, start",
     [
-        ('{ name = "fasttext", width = 6, characters = [2, 3], buckets = 90 }', "skip_gram", "vectors.bin"),
+        pytest.param(
+            '{ name = "fasttext", width = 6, characters = [2, 3], buckets = 90 }',
+            "skip_gram",
+            "vectors.bin",
+            marks=pytest.mark.slow,
+        ),
         ('{ name = "gru", embedding = 6, width = 4 }', "cbow", "vectors.txt"),
         ('{ name = "glove", width = 6 }', "", "vectors.txt"),
     ],

@@ -20,7 +20,10 @@ def run(project, home, *sets: str) -> dict:
     return json.loads((home / "tiny" / "latest.json").read_text())["stages"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("bert", "BertBackbone"), ("gpt2", "GPT2Backbone"), ("t5", "T5Backbone")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("bert", "BertBackbone"), ("gpt2", "GPT2Backbone"), pytest.param("t5", "T5Backbone", marks=pytest.mark.slow)],
+)
 def test_the_trainer_starts_from_what_was_pretrained(project, tmp_path, name, kind):
     """Trained at a rate so small that the weights stay what they were. bert is pretrained on the examples' texts, the
     others on a file of its own, of which one line is longer than a row."""

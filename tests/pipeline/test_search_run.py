@@ -87,6 +87,7 @@ def test_the_same_command_finds_the_index_whole_and_shows_its_metrics(folder, ca
     assert "made" not in out.split("search: 8")[0]
 
 
+@pytest.mark.slow
 def test_what_decides_the_index_makes_it_anew_and_only_it(folder, capsys):
     changed = ["run", str(folder / "config.toml"), "--home", str(folder / "runs"), "--json", "--set", "search.k1=0.5"]
     assert call(*changed) == 0
