@@ -20,6 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.quiet import prepare_imports
+
+prepare_imports()  # as the command line does
+
 WORDS, BYTES = 60, 383  # mean words and bytes of a row
 REPEATS = 3
 
@@ -203,9 +207,6 @@ def peak_memory(rows: int) -> float:
 
 
 def run_all(rows: int) -> None:
-    from pipeline.quiet import hush_tensorflow
-
-    hush_tensorflow()  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder, "texts.csv")
         subprocess.run(

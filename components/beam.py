@@ -88,18 +88,16 @@ def _checked(label: str, results: list[Summary], errors: list) -> Summary:
 
 @contextlib.contextmanager
 def _returned_memory() -> Iterator[None]:
-    """Has what is freed go back to the system, where workers are threads: by default Arrow's pool and an arena of
-    glibc's a thread keep it, a fifth of the peak; of what is left in pieces, the rest goes back at the end."""
+    """Has what is freed go back to the system, where workers are threads: by default an arena of glibc's a thread keeps
+    it, as Arrow's own pool would (pipeline/quiet.py); of what is left in pieces, the rest goes back at the end."""
     import pyarrow as pa
 
-    pool = pa.system_memory_pool()
-    pa.set_memory_pool(pool)
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL("libc.so.6").mallopt(-8, 2)  # M_ARENA_MAX
     try:
         yield
     finally:
-        pool.release_unused()
+        pa.default_memory_pool().release_unused()
 
 
 @contextlib.contextmanager

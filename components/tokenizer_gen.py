@@ -106,7 +106,7 @@ def _count_shard(shard: str, kind: Any, options: dict) -> Counter:
     with epath.Path(shard).open("rb") as opened:
         file = pq.ParquetFile(opened)
         columns = [c for c in schema.TEXTS if c in file.schema_arrow.names]
-        for batch in file.iter_batches(2048, columns=columns):
+        for batch in file.iter_batches(2048, columns=columns, use_threads=False):
             for column in columns:
                 counts.update(kind.count(batch.column(column).to_pylist(), **options))
     return counts

@@ -31,7 +31,7 @@ from data.schema import (
     WORDS,
 )
 
-CHUNK_BYTES = 16 << 20  # most that `write_shard` holds back: a usual shard is one record batch
+CHUNK_BYTES = 1 << 20  # `write_shard` joins smaller record batches, which would cost readers time, up to it
 BESIDE = {IDS: (TAGS, MARKS), IDS_PAIR: (MARKS_PAIR,)}  # what has a value for each id
 OF_LABELS = (TAGS, CLASSES)  # list columns of indexes into the artifact's own labels
 NO_LABEL = -1
@@ -67,7 +67,7 @@ def write_shard(path: str | Path, records: Iterable[pa.RecordBatch]) -> int:
 
 
 def _chunks(records: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in as few record batches as CHUNK_BYTES allows."""
+    """The same rows in record batches of up to CHUNK_BYTES, or one of the given ones."""
     pending: list[pa.RecordBatch] = []
     size = 0
     for batch in records:

@@ -25,7 +25,7 @@ from models.checkpoint import Checkpoints, sigterm
 from models.frozen import cache_frozen
 from models.history import HistoryFiles
 from models.moments import carry
-from models.steps import any_shape, evaluate, evaluate_function, features, load, no_totals, prefetch, train_function
+from models.steps import evaluate, evaluate_function, features, load, no_totals, prefetch, shapes_of, train_function
 from models.strategy import check_workers, is_chief, local_replicas
 from models.tasks.base import Task
 from models.training import EarlyStopping, Precision, Training
@@ -125,14 +125,16 @@ class _Run:
         self.optimizer = training.optimizer.build(self.trained, self.total_steps, loss_scaling, rates)
         self.average = Average(self.trained, training.ema)
         self.train_call, self.changed = None, 0
-        static = training.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
+        xla = training.jit_compile or isinstance(strategy, tf.distribute.TPUStrategy)
         shape = training.steps_per_call, strategy.num_replicas_in_sync
-        self.shapes = None if static else any_shape(self.train_store, *shape)
+        self.shapes = None if xla else shapes_of(self.train_store, *shape)
         if self.valid_store is not None:
             here = local_replicas(strategy)
             self.valid_calls = _plan(self.valid_store, training, here).in_order()
-            function = evaluate_function(model, task, strategy, None if static else any_shape(self.valid_store, here))
-            self.evaluate = partial(evaluate, function, task, self.valid_store, strategy=strategy, tight=not static)
+            shapes = None if xla else shapes_of(self.valid_store, here)
+            function = evaluate_function(model, task, strategy, shapes)
+            tight = shapes is not None
+            self.evaluate = partial(evaluate, function, task, self.valid_store, strategy=strategy, tight=tight)
         # Batches of short rows have more of them: over the mean weight of a batch, every row counts the same.
         self.batch_weight = np.float32(plan.weights.sum(dtype=np.float64) / plan.steps)
         self.at, self.totals, self.best_weights = _Position(), no_totals(), []

@@ -15,7 +15,7 @@ import typer
 
 from data.errors import ConfigError, PolisemiaError
 from pipeline.generate import generate
-from pipeline.quiet import hush_tensorflow
+from pipeline.quiet import prepare_imports
 from pipeline.search import app as search
 from pipeline.serve import ANY_FLAG, IMAGE, Image, With, become_server
 
@@ -252,7 +252,7 @@ app.command()(generate)
 
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; every error of ours is one message and an exit code."""
-    hush_tensorflow()
+    prepare_imports()
     if isinstance(sys.stdout, io.TextIOWrapper):  # the shell's bytes that are no UTF-8 go out as JSON's own escapes
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -60,8 +60,10 @@ def _held(load, module) -> None:
             os.close(before)
 
 
-def hush_tensorflow() -> None:
-    """Sets the log levels of TensorFlow and gRPC where the user has not; TensorFlow's import becomes quiet and lean."""
+def prepare_imports() -> None:
+    """Sets what the environment does not: the log levels of TensorFlow and gRPC, Arrow's allocator; TensorFlow's import
+    becomes quiet and lean. To be called before pyarrow is imported."""
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     sys.meta_path.insert(0, _LeanImport(quiet))

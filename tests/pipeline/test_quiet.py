@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 def imported(folder: Path, **environment: str) -> subprocess.CompletedProcess:
     code = (
         f"import sys; sys.path.insert(0, {str(folder)!r})\n"
-        "from pipeline.quiet import hush_tensorflow; hush_tensorflow()\n"
+        "from pipeline.quiet import prepare_imports; prepare_imports()\n"
         "import importlib.util; importlib.util.find_spec('tensorflow')  # libraries look whether it is there\n"
         "import tensorflow, os; os.write(2, b'after')"
     )
@@ -38,10 +38,20 @@ def test_who_asks_for_the_log_gets_it(tmp_path):
 
 def test_keras_takes_no_plots_along_and_others_still_find_them():
     code = (
-        "import sys; from pipeline.quiet import hush_tensorflow; hush_tensorflow()\n"
+        "import sys; from pipeline.quiet import prepare_imports; prepare_imports()\n"
         "import keras, tensorflow, keras_hub\n"
         "print([name for name in ('sklearn', 'matplotlib') if name in sys.modules])\n"
         "import matplotlib, sklearn"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_arrow_gives_memory_back_unless_told_otherwise():
+    code = (
+        "from pipeline.quiet import prepare_imports; prepare_imports()\n"
+        "import pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    )
+    for environment, backend in (({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | environment, capture_output=True)
+        assert done.stdout.decode() == f"{backend}\n"
