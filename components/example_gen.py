@@ -13,7 +13,9 @@ from pydantic import Field
 
 from components.artifacts import Examples
 from components.base import Output, Recorded, Runtime, Shared, Source, component
+from components.mixture import parts_of
 from components.records import Plan, check_columns, field_columns, plan_blocks
+from components.specs import checked, mixture_of
 from data import schema
 from data.errors import DataError
 
@@ -49,6 +51,11 @@ def example_gen(
             description="column whose hash decides the split; the text, or of question_answering the context, if empty"
         ),
     ] = "",
+    mixture: Annotated[
+        dict[str, Any],
+        checked(mixture_of),
+        Field(description="table of the rates at which training sees parts of the rows; see Mixture below"),
+    ] = {},
     max_characters: Annotated[int, Field(gt=0, description="longer texts are rejected")] = 1_000_000,
     max_rejected: Annotated[float, Field(ge=0, le=1, description="share of rejected rows that stops the run")] = 0.01,
     spans: Recorded[
@@ -67,8 +74,11 @@ def example_gen(
 
     plans = plan_blocks(input, format, splits, span)
     columns = field_columns(task, fields)
-    check_columns(plans, task, {"fields": fields, "keep": keep, "split_by": split_by})
-    job = _Job(str(examples.path), task, columns, tuple(keep), split_by, max_characters)
+    parts = mixture_of(mixture) if mixture else None
+    by = parts.by if parts else ""
+    check_columns(plans, task, {"fields": fields, "keep": keep, "split_by": split_by, "mixture": mixture})
+    kept = tuple(dict.fromkeys([*keep, by] if by else keep))
+    job = _Job(str(examples.path), task, columns, kept, split_by, by, max_characters)
     found = over_blocks(runtime, "example_gen", plans, _read_block, (job,), _merge, examples.scratch)
     _check_counts(found, max_rejected, examples.path)
     examples.properties.update(
@@ -80,6 +90,8 @@ def example_gen(
         columns=[name for name in found.columns if name != schema.KEY],
         fields=dict(columns),
     )
+    if parts:
+        examples.properties.update(mixture={"by": by, "weights": parts.weights(dict(sorted(found.parts.items())))})
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ class _Job:
     fields: tuple[tuple[str, str], ...]  # (field of the task, column it is in)
     keep: tuple[str, ...]
     split_by: str  # the task's if empty
+    part_by: str  # no mixture if empty
     max_characters: int
 
 
@@ -97,6 +110,7 @@ class _Found:
     rows: Counter = field(default_factory=Counter)
     rejected: Counter = field(default_factory=Counter)
     labels: set = field(default_factory=set)
+    parts: Counter = field(default_factory=Counter)  # training rows of each part of a mixture
     columns: list = field(default_factory=list)
 
 
@@ -117,6 +131,8 @@ def _read_block(plan: Plan, job: _Job) -> _Found:
             for split, part in _split(rows, plan.shares):
                 found.rows[split] += len(part)
                 found.labels.update(_labels(part))
+                if job.part_by and split == "train":
+                    found.parts.update(parts_of(part.column(job.part_by)))
                 found.columns = part.schema.names
                 path = f"{job.out}/{split}/{plan.shard}.parquet"
                 _writer(writers, files, path, part.schema).write_table(part)
@@ -170,7 +186,7 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
         reject(*each)
     # A text by itself decides, not with the prefix that a task has written before it.
     by = table[job.split_by] if job.split_by else {**out, **checked}[task.split_by]
-    out |= {name: table[name] for name in job.keep}
+    out |= {name: table[name] for name in job.keep if name not in out}
     keep = np.ones(len(next(iter(out.values()))), bool)
     keep[list(reasons)] = False
     rows = pa.table(out).filter(pa.array(keep))
@@ -237,6 +253,7 @@ def _merge(found: Iterable[_Found]) -> _Found:
         total.rows.update(one.rows)
         total.rejected.update(one.rejected)
         total.labels |= one.labels
+        total.parts.update(one.parts)
         total.columns = total.columns or one.columns
     return total
 

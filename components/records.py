@@ -78,6 +78,7 @@ def check_columns(plans: list[Plan], task: str, section: dict[str, Any]) -> None
     wanted = {f"fields.{name}": column for name, column in field_columns(task, section["fields"])}
     wanted |= {f"keep[{i}]": column for i, column in enumerate(section["keep"])}
     wanted |= {"split_by": section["split_by"]} if section["split_by"] else {}
+    wanted |= {"mixture.by": section["mixture"]["by"]} if section["mixture"] else {}
     problems = []
     for plan in {p.shard.split("-")[0]: p for p in reversed(plans)}.values():
         offered = (*plan.reader.columns(plan.block.path), *next(iter(plan.captures.values())))

@@ -54,6 +54,12 @@ def objective_of(value: dict[str, Any]) -> Any:
     return spec_of(OBJECTIVES[name], {key: option for key, option in value.items() if key != "name"})
 
 
+def mixture_of(value: dict[str, Any]) -> Any:
+    from components.mixture import Mixture
+
+    return spec_of(Mixture, value)
+
+
 def optimizer_of(value: dict[str, Any]) -> Any:
     from models.optimizer import Optimizer
 

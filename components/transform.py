@@ -9,6 +9,7 @@ from pydantic import Field
 from components.artifacts import Examples, Guard, TokenizerFiles, Tokens
 from components.base import Input, Output, Runtime, Shared, component
 from components.leaks import LEAKS, TRAINED_ON, leaked, without
+from components.mixture import parts_of
 from data import schema
 
 BATCH_ROWS = 4096
@@ -52,7 +53,8 @@ def transform(
     shards = [(split, shard) for split in schema.SPLITS for shard in examples.shards(split)]
     labels = tuple(examples.properties["labels"])
     leaks = str(guard.path / LEAKS) if guard else ""
-    job = _Job(str(tokenizer.path), str(tokens.path), task, labels, max_tokens, stride, word_bytes, leaks)
+    mixture = examples.properties.get("mixture")
+    job = _Job(str(tokenizer.path), str(tokens.path), task, labels, max_tokens, stride, word_bytes, leaks, mixture)
     found = over_blocks(runtime, "transform", shards, _transform_shard, (job,), _merge, tokens.scratch)
     tokens.properties.update(
         labels=list(labels),
@@ -85,6 +87,7 @@ class _Job:
     stride: int
     word_bytes: int
     leaks: str = ""  # path of what split_guard found
+    mixture: dict[str, Any] | None = None  # example_gen's: the column of the parts, the weight of a row of each
 
 
 def _transform_shard(shard: tuple[str, str], job: _Job) -> dict[str, _Lengths]:
@@ -106,11 +109,11 @@ def _transform_shard(shard: tuple[str, str], job: _Job) -> dict[str, _Lengths]:
         batches = pq.ParquetFile(file).iter_batches(BATCH_ROWS, use_threads=False)
         if job.leaks and split in TRAINED_ON:
             batches = without(batches, leaked(job.leaks, path))
-        write_shard(target, (_records(batch, encoder, spec, job, lengths) for batch in batches))
+        write_shard(target, (_records(batch, encoder, spec, split, job, lengths) for batch in batches))
     return {split: lengths}
 
 
-def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Lengths) -> Any:
+def _records(examples: Any, tokenizer: Any, task: Any, split: str, job: _Job, lengths: _Lengths) -> Any:
     """Token records of a batch of examples, as data/schema.py describes them."""
     import pyarrow as pa
 
@@ -134,8 +137,8 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
                 most = EVERY_WORD if windowed or task.rows != "examples" else job.max_tokens
                 columns[words] = tokenizer.encode_words(texts, most, job.word_bytes)
     columns |= task.encode(examples, job.labels, places)
-    if schema.WEIGHT in examples.schema.names:
-        columns[schema.WEIGHT] = examples.column(schema.WEIGHT).cast(pa.float32())
+    if job.mixture or schema.WEIGHT in examples.schema.names:
+        columns[schema.WEIGHT] = _weights(examples, job.mixture if split == "train" else None)
     columns = {schema.KEY: examples.column(schema.KEY), **columns}
     if job.stride:
         columns = _in_windows(columns, _windowed(examples), job)
@@ -146,6 +149,20 @@ def _records(examples: Any, tokenizer: Any, task: Any, job: _Job, lengths: _Leng
         for name, column in columns.items()
     }
     return pa.RecordBatch.from_pydict(found)
+
+
+def _weights(examples: Any, mixture: dict[str, Any] | None) -> Any:
+    """What each row counts <float32>[rows]: its own weight, times that of its part of a mixture."""
+    import numpy as np
+    import pyarrow as pa
+
+    weights = np.ones(len(examples), np.float32)
+    if schema.WEIGHT in examples.schema.names:
+        weights *= examples.column(schema.WEIGHT).to_numpy().astype(np.float32)
+    if mixture:
+        parts = parts_of(examples.column(mixture["by"]))
+        weights *= np.array([mixture["weights"][part] for part in parts], np.float32)
+    return pa.array(weights)
 
 
 def _windowed(examples: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from components.mixture import Mixture
 from data.formats import FORMATS
 from data.tokenizers import TOKENIZERS
 from models.distillation import Distillation
@@ -79,6 +80,8 @@ def reference() -> str:
     parts.append(_table(FineTuning))
     parts.append("## Distillation: `[trainer] distill = { teacher = ..., ... }`\n\n" + _doc(Distillation, whole=True))
     parts.append("\n" + _table(Distillation))
+    parts.append("## Mixture: `[example_gen] mixture = { by = ..., ... }`\n\n" + _doc(Mixture, whole=True) + "\n")
+    parts.append(_table(Mixture))
     parts.append("## Formats: `[example_gen] format = { name = ..., ... }`\n")
     for name, kind in FORMATS.items():
         parts.append(f"### {name}\n\n{_doc(kind)}\n")

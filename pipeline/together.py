@@ -32,11 +32,17 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
         with _collecting(problems):
             examples = sections["example_gen"] or {"fields": {}, "keep": []}
             columns = [field for field, _ in field_columns(task, examples["fields"])] + examples["keep"]
+            columns += [examples["mixture"]["by"]] if examples.get("mixture") else []
             for stage in ("evaluator", "comparator"):
                 problems += check_slices(sections[stage]["slices"] or (), (*columns, *JUDGES[task].slices), stage)
     if examples := sections["example_gen"]:
         with _collecting(problems):
             shares_of(examples["input"], examples["splits"])
+        if examples["mixture"] and task in TASKS and TASKS[task].rows != "examples":
+            able = ", ".join(name for name, kind in TASKS.items() if kind.rows == "examples")
+            problems.append(
+                f"example_gen.mixture: '{task}' cuts its rows from all texts together; wanted one of {able}"
+            )
     if task in TASKS and (sections["transform"] or {}).get("stride") and not TASKS[task].windowed:
         able = ", ".join(name for name, kind in TASKS.items() if kind.windowed)
         problems.append(f"transform.stride: '{task}' reads no windows; tasks that do: {able}")

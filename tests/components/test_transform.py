@@ -13,7 +13,7 @@ def store_of(task, columns, tmp_path, **params):
     job = _Job("", "", task, params.pop("labels", ()), params.pop("max_tokens"), params.pop("stride"), 4)
     examples = pa.record_batch({"key": pa.array(range(len(next(iter(columns.values())))), pa.int64()), **columns})
     lengths = _Lengths(np.zeros(job.max_tokens + 1, np.int64))
-    write_shard(tmp_path / "a.arrow", [_records(examples, Words(), tiny.task(task), job, lengths)])
+    write_shard(tmp_path / "a.arrow", [_records(examples, Words(), tiny.task(task), "train", job, lengths)])
     return TokenStore([Shards([tmp_path / "a.arrow"], job.labels)], job.labels, 4), lengths
 
 
