@@ -82,17 +82,3 @@ class Bidirectional(Objective):
 
         write(directory / "elmo", model.network)
         return "elmo"
-
-
-def streams(lengths: np.ndarray, count: int) -> np.ndarray:
-    """Rows <int64>[steps, count] for training on contiguous text, -1 where a stream has ended before others.
-
-    Each of `count` streams holds consecutive rows, and about as many tokens as the others: a row goes on with the
-    states that the row before left in its place.
-    """
-    sizes = lengths.astype(np.int64) + 1
-    before = np.cumsum(sizes) - sizes
-    starts = np.searchsorted(before * count // max(int(sizes.sum()), 1), np.arange(count))
-    ends = np.append(starts[1:], len(lengths))
-    rows = starts + np.arange(int(np.max(ends - starts)))[:, None]
-    return np.where(rows < ends, rows, -1)

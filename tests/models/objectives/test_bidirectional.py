@@ -13,7 +13,7 @@ from data.schema import IDS, WORD_BYTES
 from data.store import Shards, TokenStore, ragged, write_shard
 from models.families.elmo import Elmo
 from models.loop import train
-from models.objectives.bidirectional import Bidirectional, streams
+from models.objectives.bidirectional import Bidirectional
 from models.objectives.bidirectional_layers import WordSoftmax, log_expected, log_uniform, next_and_previous
 from models.optimizer import Optimizer
 from models.strategy import create
@@ -120,15 +120,6 @@ def test_rows_go_on_with_the_states_of_the_rows_before(store):
         _, one = model.go_on(batch(store, [before], int(store.lengths[before])), one)
         alone, _ = model.go_on(batch(store, [after], int(store.lengths[after])), one)
         np.testing.assert_allclose(together[row], alone[0], atol=1e-6)
-
-
-def test_streams_hold_the_text_in_order():
-    lengths = np.random.default_rng(0).integers(0, 20, 101)
-    rows = streams(lengths, 4)
-    assert rows.shape[1] == 4 and [row for row in rows.T.reshape(-1) if row >= 0] == list(range(101))
-    tokens = [int((lengths[stream[stream >= 0]] + 1).sum()) for stream in rows.T]
-    assert max(tokens) - min(tokens) <= 2 * 20
-    assert streams(np.array([3, 4]), 4).tolist() == [[-1, 0, 1, -1]] or streams(np.array([3, 4]), 4).max() == 1
 
 
 class Crash(keras.callbacks.Callback):
