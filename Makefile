@@ -1,6 +1,6 @@
 # make demo   sets up, runs the main job on the embedded sample, answers three sentences
 # make test   sets up, runs the fast, whole set of tests (under 10 minutes on 2 cores)
-# make check  format, lint, types, tests; make test-all adds the slow tests; make bench prints every benchmark
+# make check  format, lint, types, tests; make test-all adds the slow tests; make bench prints those that want a quarter of an hour
 PYTHON ?= $(or $(shell command -v python3.11 || command -v python3.12 || command -v python3.13),python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -43,7 +43,7 @@ types: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m benchmarks
+	for name in whole data_path training decoding retrain; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: setup
 	$(BIN)/python -m pipeline.reference > docs/config.md
