@@ -9,6 +9,7 @@ from data.tokenizers.words import Words
 from models.build import build_model
 from models.families.base import Vocabulary
 from models.tasks.classification import Classification
+from models.tasks.language_modeling import LanguageModeling
 from models.warm_start import Known, moved_labels, moved_tokens, report, warm
 from tests.contracts import tiny
 
@@ -17,11 +18,12 @@ def words(*known: str) -> Words:
     return Words.learn(dict.fromkeys(known, 5), vocabulary_size=50)
 
 
-def model(family, tokenizer, labels, known=None):
+def model(family, tokenizer, labels, known=None, task=None):
     keras.utils.set_random_seed(0 if known is None else 1)
+    task = task or Classification()
 
     def build(vocabulary, labels):
-        return build_model(family, Classification(), vocabulary, 16, labels, False, {})
+        return build_model(family, task, vocabulary, 16, labels, False, {})
 
     vocabulary = Vocabulary.of(tokenizer)
     return warm(build, known, vocabulary, labels) if known else build(vocabulary, labels=labels)
@@ -63,6 +65,24 @@ def test_tokens_keep_their_vectors_and_new_ones_start_from_their_pieces():
     np.testing.assert_allclose(table[after.vocabulary.index("sub-word")], np.mean(pieces, axis=0), rtol=1e-6)
     assert set(moved.dropped) == {"sub", "gone"} and moved.new == ["sub-word"] and moved.kept == 7
     assert moved_tokens(before, before) is None
+
+
+@pytest.mark.parametrize("name", ["lstm", "gpt2"])
+def test_a_decoder_tells_known_tokens_as_before(name):
+    family, before, after = tiny.family(name), words("good", "bad", "film"), words("film", "awful", "good", "bad")
+    task = LanguageModeling()
+    old = model(family, before, [], task=task.bound(before))
+    known = Known(arrays(old), tokens=moved_tokens(before, after))
+    new = model(family, after, [], known, task.bound(after))
+    text = ["good", "film", "bad", "good"]
+    shared = [*before.vocabulary[2:5], "good", "bad", "film"]
+    told = []
+    for made, tokenizer in ((old, before), (new, after)):
+        place = tokenizer.vocabulary.index
+        batch = {"ids": np.array([[place(word) for word in text]], np.int32), "length": np.array([4], np.int32)}
+        told.append(made(batch).numpy()[..., [place(token) for token in shared]])
+    assert before.vocabulary.index("film") != after.vocabulary.index("film")
+    np.testing.assert_allclose(*told, atol=1e-5)
 
 
 def test_another_models_weights_are_refused():
