@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.common import CORPORA, artifact, corpus, folder_and_rows, load_json, print_kept, run, value
 
 SEEDS = (0, 1, 2)
@@ -33,6 +35,7 @@ SCORED = {  # row: corpus, family, at least
 PACKAGE = {"dim": 100, "wordNgrams": 2, "bucket": 200_000, "lr": 0.5, "epoch": 25, "thread": 2, "verbose": 0}
 WORD2VEC = {"window": 5, "negatives": 5, "sample": 1e-3}
 EPOCHS, LEAST = 5, 5  # of word2vec on PTB, and the least count of a word
+QUIJOTE = ("caballero", "rocinante", "dulcinea", "lanza", "reina", "ojos", "dijo")  # whose neighbours are shown
 SIMILARITY = CORPORA / "word_similarity_en" / "EN-WS-353-ALL.txt"
 
 
@@ -179,6 +182,34 @@ def word2vec(folder: Path, objective: str) -> dict[str, Any]:
     return {**_spread(ours), "compared": compared, "wanted": ">= gensim's - .05, <= 10x"}
 
 
+def neighbours(folder: Path) -> dict[str, Any]:
+    """Who stands near whom in Don Quijote: to be read, not scored."""
+    from data.vectors import read_vectors
+
+    record = run(
+        {
+            "name": "quijote",
+            "task": "classification",
+            "example_gen": corpus("trec", folder),
+            "tokenizer_gen": {"min_count": LEAST},
+            "pretrainer": {
+                "input": str(CORPORA / "quijote_es" / "quijote.txt"),
+                "objective": {"name": "skip_gram", **WORD2VEC},
+                "epochs": 20,
+            },
+            "trainer": {"family": "word2vec"},
+        },
+        folder / "runs",
+        "pretrainer",
+    )
+    made = artifact(record, "pretrainer")
+    vectors = read_vectors(made / load_json(made / "manifest.json")["properties"]["start"])
+    table = vectors.table / np.linalg.norm(vectors.table, axis=1, keepdims=True).clip(1e-12)
+    near = {word: (table @ table[vectors.words.index(word)]).argsort()[-2:-7:-1] for word in QUIJOTE}
+    each = "; ".join(f"{word}: {' '.join(vectors.words[n] for n in found)}" for word, found in near.items())
+    return {"mean": "", "each": each, "wanted": "looked at"}
+
+
 def characters(folder: Path, corpus_name: str) -> dict[str, Any]:
     """tfidf over n-grams of characters within words, against scikit-learn's."""
     import pyarrow.parquet as pq
@@ -203,6 +234,7 @@ ROWS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "fasttext-package-speed": speed,
     "skip_gram-gensim": lambda folder: word2vec(folder, "skip_gram"),
     "cbow-gensim": lambda folder: word2vec(folder, "cbow"),
+    "quijote": neighbours,
     "char_wb-sst2": lambda folder: characters(folder, "sst2"),
     "char_wb-trec": lambda folder: characters(folder, "trec"),
 }
