@@ -25,7 +25,8 @@ from pipeline.quiet import prepare_imports
 prepare_imports()  # as the command line does
 
 WORDS, BYTES = 60, 383  # mean words and bytes of a row
-REPEATS = 3
+REPEATS = 3  # of what two cores give
+TURNS = 9  # of CPU: single ones swing by 5 %
 
 
 def write_texts(path: Path, rows: int) -> None:
@@ -172,7 +173,7 @@ def measure(rows: int) -> list[tuple[str, str, str]]:
         vocabulary = Path(str(tokenizer.path), "vocab.txt")
         bare_loop(csv, vocabulary), stages.transform(examples, tokenizer)  # traces and imports are not timed
         times: dict[str, list[float]] = {"bare": [], "example_gen": [], "statistics_gen": [], "transform": []}
-        for _ in range(REPEATS):
+        for _ in range(TURNS):
             times["bare"].append(cpu(bare_loop, csv, vocabulary))
             times["example_gen"].append(cpu(stages.example_gen))
             times["statistics_gen"].append(cpu(stages.statistics_gen, examples))
