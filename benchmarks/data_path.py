@@ -25,8 +25,7 @@ from pipeline.quiet import prepare_imports
 prepare_imports()  # as the command line does
 
 WORDS, BYTES = 60, 383  # mean words and bytes of a row
-REPEATS = 3  # of what two cores give
-TURNS = 9  # of CPU: single ones swing by 5 %
+TURNS = 9  # single ones swing by 5 % of CPU, and by 15 % of what two cores give
 
 
 def write_texts(path: Path, rows: int) -> None:
@@ -184,7 +183,7 @@ def measure(rows: int) -> list[tuple[str, str, str]]:
         per_row = {name: statistics.median(found) / rows * 1e6 for name, found in times.items()}
         cores = {n: [] for n in (1, 2)}
         loops = {n: [] for n in (1, 2)}
-        for _ in range(REPEATS):
+        for _ in range(TURNS):
             for n in cores:
                 cores[n].append(wall(Stages(csv, home, n).transform, examples, tokenizer))
                 loops[n].append(loops_at_once(n, csv, vocabulary))
