@@ -49,7 +49,7 @@ def main() -> None:
         (folder / "rows" / f"{name}.json").write_text(json.dumps(row(folder, name)))
     kept = {name: load_json(path) for name in ROWS if (path := folder / "rows" / f"{name}.json").exists()}
     table: list[tuple[str, ...]] = [("SST-2 dev", "mean of 3 seeds", "each")]
-    for name in kept.keys() - {"pretrain"}:
+    for name in (name for name in kept if name != "pretrain"):
         table.append((ROWS[name], f"{statistics.mean(kept[name]):.4f}", " ".join(f"{one:.4f}" for one in kept[name])))
     print_table("the same head over frozen layers", table)
     if "pretrain" in kept:

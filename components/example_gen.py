@@ -186,7 +186,7 @@ def _check_rows(table: dict[str, Any], job: _Job) -> tuple[Any, list[tuple[int, 
         reject(*each)
     # A text by itself decides, not with the prefix that a task has written before it.
     by = table[job.split_by] if job.split_by else {**out, **checked}[task.split_by]
-    out |= {name: table[name] for name in job.keep if name not in out}
+    out |= {name: table[name] for name in job.keep if name not in out}  # a field of its own name is there
     keep = np.ones(len(next(iter(out.values()))), bool)
     keep[list(reasons)] = False
     rows = pa.table(out).filter(pa.array(keep))

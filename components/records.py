@@ -79,7 +79,13 @@ def check_columns(plans: list[Plan], task: str, section: dict[str, Any]) -> None
     wanted |= {f"keep[{i}]": column for i, column in enumerate(section["keep"])}
     wanted |= {"split_by": section["split_by"]} if section["split_by"] else {}
     wanted |= {"mixture.by": section["mixture"]["by"]} if section["mixture"] else {}
-    problems = []
+    renamed = section["fields"]
+    problems = [
+        f"example_gen.{where}: column '{column}' has the name of a field that is in column '{renamed[column]}'; wanted "
+        "another name"
+        for where, column in wanted.items()
+        if where.startswith(("keep", "mixture")) and renamed.get(column, column) != column
+    ]
     for plan in {p.shard.split("-")[0]: p for p in reversed(plans)}.values():
         offered = (*plan.reader.columns(plan.block.path), *next(iter(plan.captures.values())))
         for where, column in wanted.items():

@@ -36,12 +36,24 @@ def test_rates_are_those_of_raffel_et_al():
 
 def test_rates_name_the_parts_that_there_are():
     with pytest.raises(DataError) as error:
-        Mixture(by="x", rates={"en-es": 1, "sum": 0}).weights({"en-se": 5, "sum": 5})
+        Mixture(by="x", rates={"en-es": 1, "sum": 2}).weights({"en-se": 5, "sum": 5})
     assert str(error.value).splitlines() == [
-        "example_gen.mixture.rates: 'sum' has 0.0, wanted above 0",
         "example_gen.mixture.rates: no rate for 'en-se'; did you mean 'en-es'?",
         "example_gen.mixture.rates: no training row of 'en-es'; did you mean 'en-se'?",
     ]
+
+
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ({"rates": {"a": 0}}, "rates.a: Input should be greater than 0"),
+        ({"rates": {"a": 1}, "limit": 9}, "got rates and limit"),
+    ],
+)
+def test_a_table_that_says_no_rates_is_refused(given, told):
+    raw = {"name": "t", "task": "classification", "trainer": {"family": "lstm"}}
+    with pytest.raises(ConfigError, match=rf"example_gen\.mixture: .*{told}"):
+        check_config({**raw, "example_gen": {"input": "a.csv", "mixture": {"by": "x", **given}}})
 
 
 @pytest.fixture
@@ -73,6 +85,22 @@ def test_training_rows_weigh_what_their_part_is_to_have(tmp_path, jobs):
 def test_the_column_is_looked_for_before_anything_runs(tmp_path, jobs):
     with pytest.raises(ConfigError, match=r"example_gen\.mixture\.by: .* has no column 'jobs'; did you mean 'job'"):
         run(example_gen, tmp_path / "e", {}, input=jobs, task="text_to_text", mixture={"by": "jobs"})
+
+
+def test_a_column_with_the_name_of_another_field_is_refused(tmp_path, jobs):
+    fields = {"text": "target", "target": "text"}
+    with pytest.raises(
+        ConfigError, match=r"mixture\.by: column 'prefix' has the name of a field that is in column 'job'"
+    ):
+        run(
+            example_gen,
+            tmp_path / "e",
+            {},
+            input=jobs,
+            task="text_to_text",
+            fields={**fields, "prefix": "job"},
+            mixture={"by": "prefix"},
+        )
 
 
 def test_a_task_that_cuts_its_rows_from_all_texts_has_no_mixture():

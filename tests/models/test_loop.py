@@ -283,20 +283,3 @@ def test_mistakes_are_said_before_training(stores, tmp_path):
 def test_another_models_checkpoint_is_refused(undisturbed, stores):
     with pytest.raises(StageError, match="checkpoint holds .* other arrays"):
         run(stores, undisturbed[1], build=lambda: tiny.build(width=4))
-
-
-def test_rows_of_a_length_make_steps_of_a_known_shape(tmp_path):
-    uneven, even = tiny.store(tmp_path, 30), tiny.store(tmp_path, 30, seed=1, longest=1)
-    shapes = []
-
-    def build():
-        model = tiny.build()
-        call = model.call
-        model.call = lambda inputs, **kw: (shapes.append(tuple(inputs["ids"].shape)), call(inputs, **kw))[1]
-        return model
-
-    run((uneven, even), tmp_path / "a", build, epochs=1)
-    assert (None, None) in shapes and (512, 1) in shapes  # of training, of validation
-    shapes.clear()
-    run((even, uneven), tmp_path / "b", build, epochs=1)
-    assert (512, 1) in shapes and (None, None) in shapes

@@ -131,15 +131,15 @@ def test_show_lists_the_versions(home, project, polisemia):
 
 
 def test_a_bucket_is_rolled_back(bucket, tmp_path):
-    root, models = epath.Path("gs://models/home/reviews"), tmp_path / "models"
+    root, models = epath.Path("gs://models/store/reviews"), tmp_path / "models"
     served = root / "served/reviews"
     for name, evidence in (("aaaa", 1.0), ("bbbb", 2.0)):
         saved = exported.save(models / name, texts=[b"good"], evidence=evidence)
         publish(epath.Path(saved), served, {"model_artifact": name})
     write_record(root, {"name": "reviews", "served": served_now(served)})
-    record = rollback("reviews", None, "gs://models/home")
-    assert (record["served"]["path"], record["served"]["copy_of"]) == ("gs://models/home/reviews/served/reviews/3", 1)
-    folder = bucket / "models/home/reviews/served/reviews"
+    record = rollback("reviews", None, "gs://models/store")
+    assert (record["served"]["path"], record["served"]["copy_of"]) == ("gs://models/store/reviews/served/reviews/3", 1)
+    folder = bucket / "models/store/reviews/served/reviews"
     assert (folder / "3/saved_model.pb").read_bytes() == (folder / "1/saved_model.pb").read_bytes()
     prune(served, 1, [2])
     assert [(v.number, v.origin, v.here) for v in lineage(served)] == [
