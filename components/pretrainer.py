@@ -14,6 +14,7 @@ from components.base import Input, Output, Recorded, Runtime, Source, component
 from components.records import Plan
 from components.specs import Table, checked, family_of, objective_of, optimizer_of, plan_of
 from data.errors import DataError
+from models.training import Precision
 
 
 @component(version=3, tensorflow=True)
@@ -53,6 +54,7 @@ def pretrainer(
         int | None, Field(gt=0, description="padded tokens of a batch; the objective's own if silent")
     ] = None,
     optimizer: Annotated[Table, checked(optimizer_of), Field(description="table of the optimizer")] = {},
+    precision: Precision = "float32",
     seed: Annotated[int, Field(ge=0, description="of weights, what is drawn, and order of rows")] = 0,
     similarity: Annotated[
         Source[str], Field(description="file of two words and a score a line, which the report compares with")
@@ -86,6 +88,7 @@ def pretrainer(
         training = Training(
             **plan_of(goal.recommended, epochs, batch_tokens, optimizer),
             max_tokens=room,
+            precision=precision,
             seed=seed,
             deterministic=True,
             buckets=6,

@@ -38,7 +38,7 @@ class GloveObjective(WordObjective):
             """Gives each pair's weighted square <float32>[B]. A word's bias is the last column of its row."""
 
             def __init__(self):
-                super().__init__()
+                super().__init__(autocast=False)  # counts stay exact in half precision
                 self.words, self.contexts = random(width + 1), random(width + 1)
                 self.family, self.vocabulary = family, vocabulary
 
