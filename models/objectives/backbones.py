@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from data.errors import ConfigError
 from models.families import FAMILIES
@@ -12,6 +13,10 @@ from models.objectives.base import Objective
 
 class BackboneObjective(Objective):
     """For families on KerasHub's backbones, of `kind`. The model it builds holds the one it trains as `backbone`."""
+
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="while it is pretrained, such as 0 on little text; the family's own if silent"
+    )
 
     kind: ClassVar[type[Pretrained] | tuple[type[Pretrained], ...]]
     # Adam of Devlin et al. 2019 with a higher rate and fewer tokens a batch, as small models and texts want it.
@@ -35,6 +40,10 @@ class BackboneObjective(Objective):
                 f"trainer.family.{'preset' if family.preset else 'lora'}: got '{family.preset or family.lora}' and "
                 "[pretrainer], which pretrains from scratch; keep one of them"
             )
+
+    def dropping(self, family: Any) -> Any:
+        """The family with the dropout of pretraining."""
+        return family if self.dropout is None else family.model_copy(update={"dropout": self.dropout})
 
     def loss(self, outputs, batch):
         return outputs

@@ -23,6 +23,8 @@ class Causal(BackboneObjective):
         import keras
         import tensorflow as tf
 
+        family = self.dropping(family)
+
         class Model(keras.Model):
             """Gives each block's mean loss over its tokens but the first <float32>[B]."""
 

@@ -38,7 +38,7 @@ class HiddenTokens(Hidden, BackboneObjective):
         from models.objectives.masking import choose, replace
         from models.packing import pack
 
-        objective, tables = self, self._tables(family, vocabulary)
+        objective, family, tables = self, self.dropping(family), self._tables(family, vocabulary)
 
         class Model(keras.Model):
             """Gives each row's mean loss over its chosen tokens <float32>[B], 0 where a row has only special ones.

@@ -51,7 +51,7 @@ class SpanCorruption(BackboneObjective):
                 "tokenizer_gen: objective 'span_corruption' wants an end token, and this tokenizer has none; wanted "
                 f"one with </s>, such as a '{family.default_tokenizer['kind']}' learned here"
             )
-        tokens, spans = self.sizes(np.arange(max_tokens))
+        family, (tokens, spans) = self.dropping(family), self.sizes(np.arange(max_tokens))
         if spans.max() > SENTINELS:
             raise ConfigError(
                 f"pretrainer.max_tokens: got {max_tokens}, which makes {spans.max()} spans; wanted {SENTINELS} "
