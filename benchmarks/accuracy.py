@@ -48,7 +48,6 @@ def linear(folder: Path) -> None:
                 "name": f"tfidf-{name}",
                 "task": "classification",
                 "example_gen": corpus(name, folder),
-                "transform": {"max_tokens": 2048},
                 "trainer": {"family": "tfidf"},
             },
             folder,

@@ -33,7 +33,12 @@ def transform(
     *,
     task: Shared[str],
     max_tokens: Annotated[
-        int, Field(gt=2, description="longest row a model reads, special tokens included; longer texts are cut")
+        int,
+        Field(
+            gt=2,
+            description="longest row a model reads, special tokens included; longer texts are cut. If silent, 2048 for "
+            "bag_of_words and tfidf",
+        ),
     ] = 128,
     stride: Annotated[
         int,

@@ -17,7 +17,7 @@ from models.families.base import Encoded, Family, Vocabulary
 
 MERGE_AT = 1 << 22  # keys held before they are merged into the running counts: 64 MB
 CHARACTERS = {"kind": "characters", "vocabulary_size": 4000, "options": {"lowercase": True}}
-LONGEST = 1024  # characters of a text
+LONGEST = 2048  # a row costs what it has, so nothing of a text is left out without need
 
 
 class _Bag(Family):
@@ -54,7 +54,7 @@ class _Bag(Family):
 
     @property
     def longest(self):
-        return super().longest if self.analyzer == "word" else LONGEST
+        return LONGEST
 
     @field_validator("ngrams")
     @classmethod

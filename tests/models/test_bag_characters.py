@@ -98,7 +98,8 @@ def test_the_config_follows_the_analyzer():
     family = {"name": "tfidf", "analyzer": "char_wb"}
     sections = check_config({**raw, "trainer": {"family": family}}).sections
     assert sections["tokenizer_gen"]["kind"] == "characters" and sections["tokenizer_gen"]["options"]["lowercase"]
-    assert sections["transform"]["max_tokens"] == 1024 and FAMILIES["tfidf"](analyzer="char").ngrams == (2, 5)
+    assert sections["transform"]["max_tokens"] == 2048 and FAMILIES["tfidf"](analyzer="char").ngrams == (2, 5)
+    assert check_config({**raw, "trainer": {"family": "tfidf"}}).sections["transform"]["max_tokens"] == 2048
     with pytest.raises(ConfigError, match="tokenizer_gen.kind: got 'words'; wanted 'characters'"):
         check_config({**raw, "trainer": {"family": family}, "tokenizer_gen": {"kind": "words"}})
 
