@@ -42,7 +42,7 @@ def comparator(
         Literal["not_worse", "better"],
         Field(description="what the new model must surely be, for the metric and, as not_worse, in every slice"),
     ] = "not_worse",
-    metric: Annotated[str, Field(description="that decides; the task's first one if empty")] = "",
+    metric: Annotated[str, Field(description="that decides; if empty the task's first one that can be measured")] = "",
     margin: Annotated[
         float,
         Field(ge=0, description="not_worse: how much worse it may be at most; better: how much better at least"),
@@ -61,7 +61,6 @@ def comparator(
     from models.evaluation.paired import differences, mcnemar
 
     judge = JUDGES[model.properties["task"]]
-    metric = metric or (*judge.higher, *judge.lower)[0]
     slices = list(judge.slices) if slices is None else slices
     test = splits.read_split(examples, "test", (schema.KEY, *judge.texts, *judge.truth, schema.WEIGHT, *slices))
     splits.check_rows(test, examples)
@@ -73,6 +72,7 @@ def comparator(
     allowed = margin if rule == "not_worse" else 0.0
     names = [*judge.higher, *judge.lower]
     whole = differences(old, new, names, margin=allowed, **options)
+    metric = metric or next((name for name in names if name in whole), names[0])
     if metric not in whole:
         raise ConfigError(f"comparator.metric: '{metric}' cannot be measured on this test split; wanted one that can")
     rows = {

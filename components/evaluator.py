@@ -16,7 +16,7 @@ from data.errors import ConfigError, did_you_mean
 WORST_TEXT = 2000  # characters of a text in worst.jsonl
 
 
-@component(version=2, tensorflow=True)
+@component(version=3, tensorflow=True)
 def evaluator(
     examples: list[Input[Examples]],
     model: Input[Model],

@@ -19,6 +19,7 @@ GRAPH = "saved_model.pb"
 PROPERTIES = "assets.extra/polisemia.json"
 FINGERPRINT = "fingerprint.pb"  # another each time that a SavedModel is written
 SIGNATURE = "serving_default"
+VECTOR = "vector"  # signature of bi-encoders, and what it answers
 EXAMPLES = ("inputs",)  # of a signature that TF Serving's Classify and Regress ask
 BATCH_TOKENS = 8192
 BYTES_PER_TOKEN = 4  # of a common text; it only balances batches

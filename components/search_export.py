@@ -11,10 +11,11 @@ from etils import epath
 from components import saved_model
 from components.golden import ROWS, replay, write_golden
 from components.infra_validator import check_ops
+from components.saved_model import VECTOR
 from components.serving_ops import NEWEST
 from data.errors import ConfigError
 
-VECTOR, EMBED, POOLED = "vector", "embed", "pooled"
+EMBED, POOLED = "embed", "pooled"
 WEIGHT = 0.5  # of the vectors' scores in a sum
 
 

@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from components import saved_model
-from components.search_export import VECTOR, WEIGHT
+from components.saved_model import VECTOR
+from components.search_export import WEIGHT
 from components.search_index import FAISS, INDEX, SAVED_MODEL, find_index
 from data.errors import ConfigError
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from components import saved_model
 from components.artifacts import Examples, Model
+from components.saved_model import VECTOR
 from data import schema
 from data.errors import DataError
 
@@ -32,12 +33,19 @@ def read_split(examples: list[Examples], split: str, columns: Iterable[str]) -> 
 def answers_to(
     rows: Any, model: Model, progress: Callable[[int, int], None], batch_tokens: int = saved_model.BATCH_TOKENS
 ) -> dict[str, Any]:
-    """What the exported model answers, as a server would, to rows of examples."""
+    """What the exported model answers, as a server would, to rows of examples; and vectors of the texts of which the
+    task's judge wants them."""
+    from models.evaluation import JUDGES
     from models.tasks import TASKS
 
-    columns, exported = TASKS[model.properties["task"]].columns, saved_model.load_exported(model.path / "saved_model")
+    task, exported = model.properties["task"], saved_model.load_exported(model.path / "saved_model")
+    columns, options = TASKS[task].columns, (saved_model.longest(model.properties), batch_tokens, progress)
     texts = {name: saved_model.as_bytes(rows.column(columns.get(name, name))) for name in exported.inputs}
-    return exported.answer(texts, saved_model.longest(model.properties), batch_tokens, progress)
+    answers = exported.answer(texts, *options)
+    for name in JUDGES[task].vectors_of(rows.column_names) if VECTOR in exported.signatures else ():
+        text = saved_model.as_bytes(rows.column(name))
+        answers[f"{name}_{VECTOR}"] = exported.answer({schema.TEXT: text}, *options, signature=VECTOR)[VECTOR]
+    return answers
 
 
 def check_rows(test: Any, examples: list[Examples]) -> None:

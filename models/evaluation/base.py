@@ -44,6 +44,12 @@ class Judgement(ABC):
     def predictions(answers: Mapping[str, np.ndarray], labels: Sequence[str]) -> list[dict[str, Any]]:
         """What `predict` writes for each row."""
 
+    @classmethod
+    def vectors_of(cls, columns: Sequence[str]) -> Sequence[str]:
+        """Texts NAME of which it takes the vectors (signature `vector`, where the model has it), too, as answers
+        NAME_vector <float32>[N, width], of examples with these columns."""
+        return ()
+
     @abstractmethod
     def measure(self, resamples: int, seed: int, rows: np.ndarray | None = None) -> dict[str, Interval]:
         """Every metric with its 95 % interval, over all rows or those of an index <int>[n]."""

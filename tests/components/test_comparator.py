@@ -62,3 +62,22 @@ def test_a_label_that_the_champion_has_not_counts_against_it_in_means_over_label
     champion = ["no" if label == "new" else label for label in truth]
     old = compare(test, champion, truth, metric="macro_f1")["metrics"]["macro_f1"]["old"]
     assert old == pytest.approx((2 / 3 + 1 + 0) / 3)
+
+
+def test_a_silent_metric_is_the_first_that_the_test_split_can_measure(tmp_path, monkeypatch):
+    """Pairs without scores have no correlation: what counts is the rank of each text's own pair."""
+    turn, names = np.arange(8) * 0.5, ("text", "text_pair")
+    vectors = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+
+    def answers_to(test, model, progress):
+        pairs = {"a": vectors[::-1], "b": vectors}[model.fingerprint]
+        return {"score": np.ones(8), **dict(zip(("text_vector", "text_pair_vector"), (vectors, pairs), strict=True))}
+
+    monkeypatch.setattr(stage.splits, "answers_to", answers_to)
+    test = [{name: f"{name} {n}" for name in names} for n in range(8)]
+    inputs = {"examples": [contract.make_examples(tmp_path / "examples", {"train": test, "test": test})]}
+    for role, name in (("champion", "a"), ("model", "b")):
+        inputs[role] = Model(tmp_path / name)
+        inputs[role].properties.update(task="similarity", labels=[])
+    compared = contract.run(stage.comparator, tmp_path / "compared", inputs)
+    assert (compared.properties["metric"], compared.properties["takes_over"]) == ("mrr", True)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from scipy import stats
 
 from models.correlation import pearson, spearman
+from models.evaluation import own_pairs
 from models.evaluation.similarity import SimilarityJudgement
 from models.tasks.similarity import Similarity
 
@@ -74,3 +75,51 @@ def test_the_judgement_measures_order_and_line_beside_shared_words():
     assert found["pearson"]["value"] == pytest.approx(stats.pearsonr([0.9, 0.2, 0.1], [5, 3, 0]).statistic, abs=1e-6)
     assert judged.baseline()[0]["spearman"] == pytest.approx(1.0)
     assert judged.at(np.ones([2, 3]), ["spearman"])["spearman"].tolist() == [1.0, 1.0]
+    assert np.isnan(judged.at(np.ones([1, 3]), ["mrr"])["mrr"]) and SimilarityJudgement.vectors_of(["score"]) == ()
+
+
+def judged_by(text, pair, texts, pairs, **more):
+    """A judgement of rows without scores, by these vectors of theirs."""
+    rows = pa.table({"key": range(len(texts)), "text": texts, "text_pair": pairs, **more})
+    answers = {f"{name}_vector": np.array(each, np.float32) for name, each in (("text", text), ("text_pair", pair))}
+    return SimilarityJudgement({**answers, "score": np.ones(len(texts), np.float32)}, rows, rows.slice(0, 0), [])
+
+
+def test_without_scores_it_measures_the_rank_of_each_texts_own_pair():
+    angles = np.array([0.0, 1.0, 2.0]), np.array([0.1, 2.1, 1.2])
+    unit = [np.stack([np.cos(each), np.sin(each)], axis=1) for each in angles]
+    judged = judged_by(*unit, ["a b", "c d", "e f"], ["a x", "y z", "e f"], weight=[1.0, 1.0, 2.0])
+    ranks = [1, 3, 2]  # from the second text its own pair is 1.1 away, the others 0.9 and 0.2
+    assert judged.table().column("rank").to_pylist() == ranks and judged.loss.tolist() == [1 - 1 / n for n in ranks]
+    found = judged.measure(100, 0)
+    assert list(found) == ["mrr"] and found["mrr"]["value"] == pytest.approx((1 + 1 / 3 + 2 / 2) / 4)
+    assert found["mrr"]["low"] < found["mrr"]["value"] < found["mrr"]["high"]
+    assert judged.measure(9, 0, np.array([1]))["mrr"]["value"] == pytest.approx(1 / 3), "a slice, among all pairs"
+    assert judged.at(np.array([[0, 2, 0]]), ["mrr"])["mrr"] == pytest.approx(1 / 3)
+    baseline, says = judged.baseline()
+    assert baseline == {"mrr": pytest.approx((1 + 1 / 2 + 2) / 4)} and "Jaccard" in says, "no shared word: all equal"
+    assert judged.details(9, 0) == {"candidates": 3} and judged.remarks() == []
+
+
+@pytest.mark.parametrize("vector, rank", [([1.0, 0.0], 3), ([0.0, 0.0], 3), ([np.nan, 0.0], 5)])
+def test_a_model_that_tells_no_texts_apart_ranks_by_chance_and_one_without_numbers_last(vector, rank):
+    same, names = [vector] * 5, [f"t{n}" for n in range(5)]
+    noisy = np.array(same) + np.array([[0, 0, 1, 2, 1]]).T * 1e-7
+    assert judged_by(noisy, same, names, names).rank.tolist() == [rank] * 5
+
+
+def test_a_pair_of_several_rows_counts_once_and_what_belongs_to_the_same_text_not_at_all(monkeypatch):
+    text, pair = [[1, 0], [1, 0], [0, 1]], [[1, 0], [0.8, 0.6], [1, 0]]
+    judged = judged_by(text, pair, ["a", "a", "b"], ["x", "y", "x"])
+    assert judged.rank.tolist() == [1, 1, 2] and judged.details(9, 0) == {"candidates": 2}
+    monkeypatch.setattr(own_pairs, "CANDIDATES", 2)
+    names = [f"t{n}" for n in range(4)]
+    turned = [[np.cos(n), np.sin(n)] for n in range(4)]
+    capped = judged_by(turned, turned[::-1], names, names)
+    assert capped.details(9, 0) == {"candidates": 2} and capped.rank.tolist() == [2, 1.5, 1.5, 2]
+
+
+def test_without_scores_and_vectors_it_says_that_nothing_is_measured():
+    rows = pa.table({"key": [1, 2], "text": ["a", "b"], "text_pair": ["a", "c"]})
+    judged = SimilarityJudgement({"score": np.zeros(2, np.float32)}, rows, rows.slice(0, 0), [])
+    assert judged.measure(9, 0) == {} and judged.baseline()[0] == {} and "cross-encoder" in judged.remarks()[0]

@@ -31,6 +31,9 @@ family = {{ name = "fasttext", width = 8, characters = [3, 4], word_ngrams = 1, 
 head = {{ objective = "contrastive" }}
 epochs = 1
 
+[evaluator]
+at_least = {{ mrr = 0.01 }}
+
 [search]
 documents = "{folder}/documents.jsonl"
 queries = "{folder}/queries.jsonl"
@@ -76,6 +79,18 @@ def test_a_run_indexes_and_measures_and_its_record_tells(folder, home):
     assert set(told["metrics"]["rrf"]) == {"nDCG@10", "MAP", "MRR", "R@100"}
     assert told["metrics"]["bm25"]["MRR"]["value"] == 1.0
     assert json.loads((index.path / "metrics.json").read_text()) == index.properties["metrics"]
+
+
+def test_an_encoder_without_scores_is_measured_by_the_rank_of_each_texts_own_pair(folder):
+    record = json.loads((folder / "runs/tiny/latest.json").read_text())
+    found = record["evaluation"]
+    assert 0.3 < found["metrics"]["mrr"]["value"] <= 1 and 0.3 < found["baseline"]["mrr"] <= 1
+    assert found["blessed"] and "mrr is" in found["reasons"][0]
+    artifact = Path(record["stages"]["evaluator"][0]["artifact"])
+    worst = [json.loads(line) for line in (artifact / "worst.jsonl").read_text().splitlines()]
+    assert worst and [row["rank"] for row in worst] == sorted((row["rank"] for row in worst), reverse=True)
+    kept = {row["text"].rpartition(" ")[0] for row in worst}
+    assert json.loads((artifact / "metrics.json").read_text())["candidates"] == len(kept)
 
 
 def test_the_same_command_finds_the_index_whole_and_shows_its_metrics(folder, capsys):
