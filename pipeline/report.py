@@ -78,7 +78,7 @@ def print_record(record: dict[str, Any]) -> None:
             table.add_row(stage, entry["span"], f"{entry['seconds']:.1f}", made, entry["fingerprint"])
     console.print(table)
     for line in summary(record):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
     if versions := record.get("versions"):
         console.print(_versions(versions))
 
@@ -95,7 +95,7 @@ def _versions(versions: list[dict[str, Any]]) -> Table:
 
 
 def summary(record: dict[str, Any]) -> list[str]:
-    """Plain sentences: metrics with their intervals beside the baseline, the verdict, the served path."""
+    """Plain sentences: metrics with their intervals beside the baseline, remarks, the verdict, the served path."""
     evaluation, lines = record.get("evaluation"), []
     if evaluation:
         lines.append("")
@@ -105,7 +105,7 @@ def summary(record: dict[str, Any]) -> list[str]:
             beside = f"   (baseline {baseline:.4f})" if baseline is not None else ""
             interval = f"95 % [{metric['low']:.4f}, {metric['high']:.4f}]"
             lines.append(f"{name:<{wide}} {metric['value']:>8.4f}   {interval}{beside}")
-        lines += evaluation["reasons"]
+        lines += evaluation["remarks"] + evaluation["reasons"]
     if search := record.get("search"):
         lines += [f"search: {search['documents']} documents in {search['path']}"]
         lines += judged_lines(search.get("metrics", {}))

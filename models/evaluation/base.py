@@ -84,7 +84,7 @@ class Judgement(ABC):
         return {}
 
     def remarks(self) -> list[str]:
-        """What is wrong with the truth itself, in sentences."""
+        """What else its figures must be read with, such as what is wrong with the truth itself, in sentences."""
         return []
 
 

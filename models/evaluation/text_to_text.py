@@ -67,6 +67,12 @@ class TextToTextJudgement(Summed):
         return self.point(statistics), "the first three sentences of the source, or all it has"
 
     def details(self, resamples, seed):
+        return {"signatures": self._signatures()}
+
+    def remarks(self):
+        return [f"sacrebleu's signature of {name}: {signature}" for name, signature in self._signatures().items()]
+
+    def _signatures(self) -> dict[str, str]:
         """How sacrebleu counted, in its own words."""
         from sacrebleu.metrics import BLEU, CHRF
 
@@ -74,7 +80,7 @@ class TextToTextJudgement(Summed):
         for name, metric in (("bleu", BLEU()), ("chrf", CHRF())):
             metric.corpus_score(self.written[:1], [self.wanted[:1]])  # it knows the number of references only then
             signatures[name] = str(metric.get_signature())
-        return {"signatures": signatures}
+        return signatures
 
     def shown(self):
         import pyarrow as pa

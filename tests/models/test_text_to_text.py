@@ -111,4 +111,5 @@ def test_the_baseline_is_the_first_three_sentences():
 
 
 def test_how_sacrebleu_counted_is_said():
-    assert "|tok:13a|" in judged().details(1, 0)["signatures"]["bleu"]
+    signature = judged().details(1, 0)["signatures"]["bleu"]
+    assert "|tok:13a|" in signature and f"sacrebleu's signature of bleu: {signature}" in judged().remarks()

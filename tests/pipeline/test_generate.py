@@ -8,22 +8,25 @@ from typer.testing import CliRunner
 from data.errors import ConfigError
 from pipeline.cli import app
 from pipeline.config import check_config
+from pipeline.report import print_record, summary
 from pipeline.runner import Run
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A gru that has read "one two three four five", over and over."""
+    """A gru that has read "one two three four five", over and over, and never the last word of its test split."""
     from etils import epath
 
     from components.base import Runtime
 
     folder = tmp_path_factory.mktemp("lm")
-    (folder / "text.txt").write_text("one two three four five\n" * 200 + "six seven eight\n" * 100)
+    text = "one two three four five\n" * 200 + "six seven eight\n" * 100
+    for split, more in {"train": "", "valid": "", "test": "nine\n"}.items():
+        (folder / f"{split}.txt").write_text(text + more)
     config = {
         "name": "counting",
         "task": "language_modeling",
-        "example_gen": {"input": {split: str(folder / "text.txt") for split in ("train", "valid", "test")}},
+        "example_gen": {"input": {split: str(folder / f"{split}.txt") for split in ("train", "valid", "test")}},
         "transform": {"max_tokens": 12},
         "trainer": {
             "family": {"name": "gru", "width": 16, "embedding": 16, "dropout": 0.0},
@@ -48,6 +51,17 @@ def generate(model, *arguments: str) -> str:
 def test_it_is_measured_beside_unigrams(model):
     found = model[1]["evaluation"]
     assert found["blessed"] and found["metrics"]["bits_per_byte"]["value"] < found["baseline"]["bits_per_byte"]
+
+
+def test_the_runs_last_lines_tell_of_words_that_the_vocabulary_lacks(model):
+    (line,) = (line for line in summary(model[1]) if "the vocabulary lacks" in line)
+    assert line.startswith("1 of ") and line in model[1]["evaluation"]["remarks"]
+
+
+def test_a_remark_is_printed_as_it_is_whatever_a_label_looks_like(model, capsys):
+    remark = "1 test rows have the label '[/b] [red] :smile:', which the model does not know"
+    print_record({**model[1], "evaluation": {**model[1]["evaluation"], "remarks": [remark]}})
+    assert remark in capsys.readouterr().out
 
 
 def test_it_goes_on_as_the_config_says_and_as_options_say(model):
