@@ -77,11 +77,22 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """{how: {metric: {value, low, high}}} over the queries that have a relevant document.
+    """What `means` tells of the values that `by_ranking` finds."""
+    return means(by_ranking(searcher, queries, qrels, hows, weight, measures), measures, resamples, seed)
 
-    measures: that ir-measures knows, of the first 1000 hits, with their 95 % intervals over queries; and where BM25 is
-    among several, `HOW over bm25`: the differences, query by query, with theirs. Raises ConfigError for an unknown
-    measure, and DataError where queries or documents have judgements and are not there.
+
+def by_ranking(
+    searcher: Searcher,
+    queries: Mapping[str, str],
+    qrels: Qrels,
+    hows: Sequence[How],
+    weight: float = 0.5,
+    measures: Sequence[str] = MEASURES,
+) -> dict[str, Any]:
+    """{how: values <float64>[queries, measures]} of the queries that have a relevant document, in their order in qrels.
+
+    measures: that ir-measures knows, of the first 1000 hits. Raises ConfigError for an unknown one, and DataError where
+    queries or documents have judgements and are not there.
     """
     import numpy as np
 
@@ -97,10 +108,34 @@ def evaluate(
             # By rank, as trec_eval orders equal scores, of which fused rankings are full, by the documents' names.
             run = {query: {searcher.ids[at]: -float(n) for n, at in enumerate(places)} for query, (_, places) in hits}
             found[how].append(by_query(run, wanted, measures))
-    values = {how: np.concatenate(parts) for how, parts in found.items()}
+    return {how: np.concatenate(parts) for how, parts in found.items()}
+
+
+def means(
+    values: Mapping[str, Any], measures: Sequence[str] = MEASURES, resamples: int = 1000, seed: int = 0
+) -> dict[str, Any]:
+    """{how: {measure: {value, low, high}}} with 95 % intervals over queries; and where BM25 is among several rankings,
+    `HOW over bm25`: the differences, query by query, with theirs."""
+    shown = dict(values)
     if "bm25" in values:
-        values |= {f"{how} over bm25": values[how] - values["bm25"] for how in hows if how != "bm25"}
-    return {name: _means(each, measures, resamples, seed) for name, each in values.items()}
+        shown |= {f"{how} over bm25": each - values["bm25"] for how, each in values.items() if how != "bm25"}
+    return {name: _means(each, measures, resamples, seed) for name, each in shown.items()}
+
+
+def worst_first(
+    values: Mapping[str, Any], queries: Mapping[str, str], qrels: Qrels, measures: Sequence[str] = MEASURES
+) -> list[dict[str, Any]]:
+    """Each query with what every ranking is worth to it, those first for which the first measure is lowest, on average
+    over the rankings."""
+    import numpy as np
+
+    order = np.argsort(np.mean([each[:, 0] for each in values.values()], axis=0), kind="stable")
+    judged = list(qrels)
+    return [
+        {"id": judged[at], "query": queries[judged[at]], "relevant": len(qrels[judged[at]])}
+        | {how: dict(zip(measures, each[at].round(6).tolist(), strict=True)) for how, each in values.items()}
+        for at in order
+    ]
 
 
 def by_query(run: Mapping[str, Mapping[str, float]], qrels: Qrels, measures: Sequence[str] = MEASURES) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from etils import epath
 
 from data.errors import ConfigError
 from pipeline.serve import ANY_FLAG, IMAGE, Image, With, become_server
@@ -104,6 +105,9 @@ def evaluate(
     measure: Annotated[
         list[str] | None, typer.Option(help="as ir-measures writes it: P@5; nDCG@10, MAP, MRR and R@100 if not given")
     ] = None,
+    queries_out: Annotated[
+        str, typer.Option(metavar="FILE", help="write what each query gets, the worst first, as JSON lines")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
 ) -> None:
     """What INDEX's rankings are worth, by judgements, with 95 % intervals over queries; BM25 is the baseline."""
@@ -118,7 +122,15 @@ def evaluate(
     hows = [_how(each) for each in by] if by else list(HOW)
     judged = relevance.read_qrels(qrels, qrels_format, binary)
     asked = queries_of(queries, format, dict(map(field_column, field)), "--queries", numbered)
-    found = relevance.evaluate(_searcher(index), asked, judged, hows, weight, measure or relevance.MEASURES)
+    if queries_out:
+        epath.Path(queries_out).parent.mkdir(parents=True, exist_ok=True)
+    measures = measure or relevance.MEASURES
+    values = relevance.by_ranking(_searcher(index), asked, judged, hows, weight, measures)
+    found = relevance.means(values, measures)
+    if queries_out:
+        rows = relevance.worst_first(values, asked, judged, measures)
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        epath.Path(queries_out).write_text("".join(lines))
     if as_json:
         print(json.dumps({"queries": len(judged), "metrics": found}))
         return

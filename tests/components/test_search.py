@@ -273,3 +273,21 @@ def test_the_command_line_indexes_asks_and_measures(folder, tmp_path, capsys):
         )
     told = json.loads(capsys.readouterr().out)
     assert told["queries"] == 2 and told["metrics"]["bm25"]["MRR"]["value"] == 1.0
+    (tmp_path / "qrels").write_text("1 d0 2\n2 d2 1\n2 d5 1\n")  # d5 shares no word with the query
+    options = ["--numbered", "--by", "bm25", "--by", "vectors", "--measure", "R@5", "--measure", "MRR"]
+    out = tmp_path / "worst" / "by-query.jsonl"
+    with pytest.raises(SystemExit):
+        main(
+            ["search", "eval", index, "--queries", str(queries), "--qrels", str(tmp_path / "qrels"), *options]
+            + ["--queries-out", str(out), "--json"]
+        )
+    told = json.loads(capsys.readouterr().out)["metrics"]
+    worst = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [(row["id"], row["query"], row["relevant"]) for row in worst] == [
+        ("2", "fun plot", 2),
+        ("1", "good film", 1),
+    ]
+    assert worst[0]["bm25"] == {"R@5": 0.5, "MRR": 1.0} and worst[1]["bm25"]["R@5"] == 1.0
+    for how in ("bm25", "vectors"):
+        mean = np.mean([row[how]["MRR"] for row in worst])
+        assert mean == pytest.approx(told[how]["MRR"]["value"], abs=1e-6)
