@@ -116,7 +116,8 @@ def predict_texts(
     wanted = _inputs(str(directory), properties, signature)
     if sorted(texts) != sorted(wanted) or len({len(column) for column in texts.values()}) > 1:
         got = " and ".join(f"{len(column)} of {name}" for name, column in texts.items())
-        raise ConfigError(f"{directory}: got {got}; wanted as many of each of: {', '.join(wanted)}")
+        says = " ".join(f"--given {name}=TEXT" for name in wanted)
+        raise ConfigError(f"{directory}: got {got}; wanted as many of each of: {', '.join(wanted)} ({says})")
     # The shell's bytes that are no UTF-8 come as surrogates; the model shall see the bytes.
     encoded = {name: [text.encode("utf-8", "surrogateescape") for text in column] for name, column in texts.items()}
     return [json.loads(answer) for answer in ask(str(directory), properties, signature, encoded).json()]

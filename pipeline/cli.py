@@ -129,6 +129,9 @@ def predict(
     model: Annotated[str, typer.Argument(help="a run (runs/NAME), served model or SavedModel", metavar="MODEL")],
     text: Annotated[list[str], typer.Option(help="a text to answer; may be repeated")] = [],
     text_pair: Annotated[list[str], typer.Option(help="the second text of each pair")] = [],
+    given: Annotated[
+        list[str], typer.Option(metavar="INPUT=TEXT", help="a text for an input of another name: question=...")
+    ] = [],
     input: Annotated[str, typer.Option(help="file of texts, in any format that a config reads")] = "",
     output: Annotated[str, typer.Option(help="file for the answers, .jsonl or .parquet")] = "",
     format: Annotated[str, typer.Option(help="format of the input; by its extension if empty")] = "",
@@ -142,15 +145,17 @@ def predict(
     from components.bulk_inferrer import predict_file, predict_texts
     from components.saved_model import find_model
     from components.trusted import check_trusted
-    from pipeline.config import field_column
+    from pipeline.config import field_column, input_text
     from pipeline.report import Screen
 
-    if bool(text) == bool(input) or bool(input) != bool(output):
-        raise ConfigError("predict: give --text (once or more), or --input FILE with --output FILE")
+    columns = {name: [*texts] for name, texts in (("text", text), ("text_pair", text_pair)) if texts}
+    for name, each in map(input_text, given):
+        columns.setdefault(name, []).append(each)
+    if bool(columns) == bool(input) or bool(input) != bool(output):
+        raise ConfigError("predict: give --text or --given (once or more), or --input FILE with --output FILE")
     directory, properties = find_model(model)
     check_trusted(directory)
-    if text:
-        columns = {"text": text, **({"text_pair": text_pair} if text_pair else {})}
+    if columns:
         for i, prediction in enumerate(predict_texts(directory, properties, columns, signature)):
             row = {name: column[i] for name, column in columns.items()}
             print(json.dumps({**row, "prediction": prediction}, ensure_ascii=False))

@@ -112,10 +112,19 @@ def set_value(raw: dict[str, Any], override: str) -> None:
 
 def field_column(text: str) -> tuple[str, str]:
     """The two sides of `--field FIELD=COLUMN`."""
-    name, sign, column = text.partition("=")
+    return _sides("--field", text, "FIELD=COLUMN, such as text=opinion")
+
+
+def input_text(text: str) -> tuple[str, str]:
+    """The two sides of `--given INPUT=TEXT`."""
+    return _sides("--given", text, "INPUT=TEXT, such as question='Who came?'")
+
+
+def _sides(option: str, text: str, wanted: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
     if not sign:
-        raise ConfigError(f"--field {text}: wanted FIELD=COLUMN, such as text=opinion")
-    return name, column
+        raise ConfigError(f"{option} {text}: wanted {wanted}")
+    return name, value
 
 
 def _check_top(raw: dict[str, Any]) -> list[str]:
