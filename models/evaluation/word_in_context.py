@@ -15,7 +15,6 @@ FORM = "form"
 class WordInContextJudgement(ClassificationJudgement):
     """As classification."""
 
-    texts: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR, PLACE, PLACE_PAIR)
     truth: ClassVar[tuple[str, ...]] = (LABEL, TEXT, TEXT_PAIR, PLACE, PLACE_PAIR)
     slices: ClassVar[tuple[str, ...]] = (LABEL, FORM)
 
@@ -24,6 +23,13 @@ class WordInContextJudgement(ClassificationJudgement):
         cosines = answers["cosine"].astype(float).round(6).tolist()
         found = ClassificationJudgement.predictions(answers, labels)
         return [{**each, "cosine": cosine} for each, cosine in zip(found, cosines, strict=True)]
+
+    def table(self):
+        """With the places, which are none of `texts`: slices count the words of those."""
+        found = super().table()
+        for name in (PLACE, PLACE_PAIR):
+            found = found.append_column(name, self.examples.column(name))
+        return found
 
     def baseline(self):
         """The label that is commoner in train where the two forms of a word are equal, there; the one that is commoner

@@ -109,3 +109,4 @@ def test_the_baseline_looks_at_the_forms_alone():
     assert values["accuracy"] == pytest.approx(2 / 3) and says.startswith("'T' where the two forms")
     assert [(form, rows.tolist()) for form, rows in judgement.groups("form")] == [("equal", [0, 2]), ("different", [1])]
     assert judgement.predictions(answers, LABELS)[0] == {"label": "T", "scores": {"F": 0.2, "T": 0.8}, "cosine": 1.0}
+    assert judgement.table().column("place_pair").to_pylist() == ["4:7", "0:4", "2:5"]
