@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.options import unread
+
 OF_METHOD = {  # options that only some methods read; setting one for another method is an error
     "beams": ("beam",),
     "length_penalty": ("beam",),
@@ -54,11 +56,7 @@ class Generation(BaseModel):
 
     @model_validator(mode="after")
     def _only_what_is_read(self) -> Self:
-        wrong = [
-            f"{name}: method '{self.method}' does not read it, only {' and '.join(map(repr, methods))}"
-            for name, methods in OF_METHOD.items()
-            if name in self.model_fields_set and self.method not in methods
-        ]
+        wrong = unread(self, "method", OF_METHOD)
         if self.method == "beam" and self.n_best > self.beams:
             wrong.append(f"n_best: got {self.n_best} with {self.beams} beams; wanted as many beams or more")
         if self.min_tokens >= self.max_tokens and self.min_tokens:

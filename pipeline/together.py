@@ -49,7 +49,7 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
     if task in TASKS and trainer:
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)
-        problems += _check_head(task, trainer["head"], sections["example_gen"])
+        problems += _check_head(task, trainer["head"], sections["example_gen"], sections["transform"])
     if search := sections["search"]:
         problems += check_judged(search["queries"], search["relevance"])
         if trainer and "pooled" not in family_of(trainer["family"]).offers:
@@ -80,17 +80,22 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
     return problems
 
 
-def _check_head(task: str, head: dict[str, Any], examples: dict[str, Any]) -> list[str]:
-    """What is wrong with the parameters of the task, by themselves and for the examples' fields."""
+def _check_head(task: str, head: dict[str, Any], examples: dict[str, Any], transform: dict[str, Any]) -> list[str]:
+    """What is wrong with the parameters of the task, by themselves, for the examples' fields and for their windows."""
     try:
         spec = spec_of(TASKS[task], head)
     except ValueError as error:
         return [f"trainer.head: {error}"]
+    problems = []
+    if "windows" in head and transform and not transform["stride"]:
+        problems.append(
+            f"trainer.head.windows: got '{head['windows']}' without windows to merge; set transform.stride, or drop it"
+        )
     try:
         fields = [field for field, _ in field_columns(task, examples["fields"])] if examples else None
     except ConfigError:  # told already
         fields = None
-    return [] if fields is None else spec.check(fields)
+    return problems if fields is None else problems + spec.check(fields)
 
 
 def _check_places(task: Any, head: dict[str, Any], family: Any, max_tokens: int) -> list[str]:

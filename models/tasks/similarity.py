@@ -7,8 +7,15 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from data.schema import NEGATIVE, SCORE, TEXT, TEXT_PAIR, WEIGHT
+from models.options import unread
 from models.tasks.base import Task
 
+OF_OBJECTIVE = {  # options that only some objectives read; setting one for another objective is an error
+    "temperature": ("ranking", "contrastive"),
+    "margin": ("triplet",),
+    "low": ("regression",),
+    "high": ("regression",),
+}
 OTHERS = -1e9  # a logit that no softmax chooses
 
 
@@ -30,8 +37,12 @@ class Similarity(Task):
     )
     temperature: float = Field(0.05, gt=0, description="of ranking and contrastive: cosines are divided by it")
     margin: float = Field(0.2, gt=0, description="of triplet: how much nearer, in cosine")
-    low: float | None = Field(None, description="score of what has nothing in common; the lowest of train if silent")
-    high: float | None = Field(None, description="score of what means the same; the highest of train if silent")
+    low: float | None = Field(
+        None, description="of regression: score of what has nothing in common; the lowest of train if silent"
+    )
+    high: float | None = Field(
+        None, description="of regression: score of what means the same; the highest of train if silent"
+    )
 
     needs: ClassVar[frozenset[str]] = frozenset({"pooled"})
     required: ClassVar[tuple[str, ...]] = (TEXT, TEXT_PAIR)
@@ -43,6 +54,8 @@ class Similarity(Task):
     def _together(self) -> "Similarity":
         if self.encoder == "cross" and self.objective != "regression":
             raise ValueError(f"got objective = '{self.objective}' with encoder = 'cross', wanted 'regression'")
+        if wrong := unread(self, "objective", OF_OBJECTIVE):
+            raise ValueError("; ".join(wrong))
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"got low = {self.low} and high = {self.high}, wanted low below high")
         return self

@@ -58,7 +58,16 @@ def test_a_triplet_costs_what_the_margin_lacks():
 
 @pytest.mark.parametrize(
     "options, message",
-    [({"encoder": "cross", "objective": "ranking"}, "wanted 'regression'"), ({"low": 2, "high": 1}, "low below high")],
+    [
+        ({"encoder": "cross", "objective": "ranking"}, "wanted 'regression'"),
+        ({"low": 2, "high": 1}, "low below high"),
+        (
+            {"temperature": 0.1},
+            "temperature: objective 'regression' does not read it, only 'ranking' and 'contrastive'",
+        ),
+        ({"objective": "triplet", "temperature": 0.1, "high": 1}, "temperature: .*; high: .*, only 'regression'"),
+        ({"objective": "contrastive", "margin": 0.1, "low": 0}, "margin: .*, only 'triplet'; low: "),
+    ],
 )
 def test_what_does_not_go_together_is_said(options, message):
     with pytest.raises(ValueError, match=message):

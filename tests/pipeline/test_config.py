@@ -54,6 +54,11 @@ def test_windows_are_for_tasks_that_merge_them():
         "transform.stride: 'tagging' reads no windows; tasks that do: classification, multi_label"
     )
     assert check_config({**GOOD, "transform": {"stride": 64}}).sections["transform"]["stride"] == 64
+    merged = {"trainer": {"family": "lstm", "head": {"windows": "mean"}}}
+    assert problems({**GOOD, **merged}) == [
+        "trainer.head.windows: got 'mean' without windows to merge; set transform.stride, or drop it"
+    ]
+    assert check_config({**GOOD, **merged, "transform": {"stride": 64}})
 
 
 def test_every_problem_is_told_at_once():
