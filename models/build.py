@@ -53,6 +53,11 @@ def lacks(family: type[Family], task: type[Task]) -> set[str]:
     return {*(task.needs - family.offers), *vectors}
 
 
+def misfits(family: Family, task: type[Task]) -> list[str]:
+    """One line for each parameter of a family that does not go with what a task needs of it."""
+    return [problem for need in sorted(task.needs) for problem in family.check_offer(need)]
+
+
 def inputs_of(task: Task, pairs: bool) -> tuple[str, ...]:
     """Names of what an exported model is asked with, each <string>[N]."""
     named = {task.columns.get(name, name) for name in task.inputs}
@@ -109,12 +114,15 @@ def build_model(
 
     max_tokens: the longest row the encoder reads, special tokens included.
     adapted: what `adapt` gave. Penalties, where the family has them, are in `model.losses`.
-    Built under the current dtype policy and distribution strategy. Raises ConfigError when max_tokens leaves no room
-    for a text, or the family wants special tokens that the tokenizer does not have.
+    Built under the current dtype policy and distribution strategy. Raises ConfigError when the family's parameters do
+    not go with the task, max_tokens leaves no room for a text, or the family wants special tokens that the tokenizer
+    does not have.
     """
     from models.layers import TextModel
     from models.packing import SCHEMES, added_tokens, pack
 
+    if problems := misfits(family, type(task)):
+        raise ConfigError(*problems)
     name = next((name for name, kind in FAMILIES.items() if type(family) is kind), type(family).__name__)
     together = pairs and not task.apart
     least = added_tokens(family.special_tokens, together) + 1 + together

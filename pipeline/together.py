@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
 from components.comparator import check_metric
 from components.evaluator import check_slices, check_thresholds
 from components.records import field_columns, shares_of
@@ -15,7 +17,7 @@ from components.tokenizer_gen import check_options
 from data.errors import ConfigError
 from data.remote import is_folder
 from data.tokenizers import TOKENIZERS
-from models.build import check_fit
+from models.build import check_fit, misfits
 from models.evaluation import JUDGES
 from models.tasks import TASKS
 
@@ -49,6 +51,7 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
     if task in TASKS and trainer:
         with _collecting(problems):
             check_fit(trainer["family"]["name"], task)
+        problems += misfits(family_of(trainer["family"]), TASKS[task])
         problems += _check_head(task, trainer["head"], sections["example_gen"], sections["transform"])
     if search := sections["search"]:
         problems += check_judged(search["queries"], search["relevance"])
@@ -68,6 +71,8 @@ def check_together(raw: dict[str, Any], sections: dict[str, dict[str, Any]]) -> 
         if "pretrainer" in raw and sections["pretrainer"]:
             with _collecting(problems):
                 _fill_pretrainer(sections["pretrainer"], trainer["family"], family, tokenizer)
+                if task in TASKS:
+                    _check_start(trainer["family"]["name"], family, task)
                 _check_room(sections["pretrainer"], family, sections["transform"])
         if path := getattr(family, "vectors", ""):  # a source of the stage: what is in it counts, not where it lies
             trainer["vectors"] = tokenizer["vectors"] = path
@@ -123,6 +128,18 @@ def _fill_pretrainer(section: dict[str, Any], given: dict[str, Any], family: Any
         section["teacher"] = find_pretrained(goal.teacher)
         section["objective"] = {key: value for key, value in section["objective"].items() if key != "teacher"}
     tokenizer.update(corpus=section["input"], corpus_format=section["format"], corpus_field=section["field"])
+
+
+def _check_start(name: str, family: Any, task: str) -> None:
+    """Raises ConfigError when the family, started from what is pretrained, contradicts itself or does not go with the
+    task."""
+    told = misfits(family, TASKS[task])
+    try:
+        problems = [each for each in misfits(family.start_from("pretrained"), TASKS[task]) if each not in told]
+    except ValidationError as error:
+        problems = [each["msg"] for each in error.errors()]
+    if problems:
+        raise ConfigError(*(f"pretrainer: family '{name}' cannot start from what this leaves: {p}" for p in problems))
 
 
 def _check_room(section: dict[str, Any], family: Any, transform: dict[str, Any]) -> None:

@@ -99,6 +99,10 @@ class Family(BaseModel):
         """Params of `[trainer]` where the config is silent: epochs, batch_tokens, optimizer."""
         return dict(self.recommended)
 
+    def check_offer(self, offer: str) -> list[str]:
+        """One line for each parameter that does not go with one of `offers`; what builds it need not ask again."""
+        return []
+
     @abstractmethod
     def build(
         self, vocabulary: Vocabulary, max_tokens: int, n_outputs: int, adapted: "Mapping[str, np.ndarray]"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.errors import ConfigError
 from data.schema import FROZEN
 from models.families.base import Encoded, Family
 
@@ -92,6 +91,14 @@ class Elmo(Family):
         kept = {name: getattr(self, name) for name in self.model_fields_set - set(SIZES) - {"hub"}}
         return type(self)(**{**kept, "weights": folder})
 
+    def check_offer(self, offer):
+        if offer != "bidirectional" or not self.hub:
+            return []
+        return [
+            "trainer.family.hub: got a module for a task that tells words, whose begins and ends of sentences a "
+            "module keeps to itself; wanted weights, or sizes"
+        ]
+
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from keras import layers
 
@@ -114,11 +121,6 @@ class Elmo(Family):
 
         from models.layers import Encoder
 
-        if self.hub:
-            raise ConfigError(
-                "trainer.family.hub: got a module for a task that tells words, whose begins and ends of sentences a "
-                "module keeps to itself; wanted weights, or sizes"
-            )
         network = self.network(self.dropout)
         network.trainable = not self.is_frozen
         parts = {"network": network, "dropout": layers.Dropout(self.dropout)}

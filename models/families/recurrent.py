@@ -4,12 +4,19 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from data.errors import ConfigError
 from data.schema import WORD_BYTES as WORD_BYTES_KEY
 from models.families.base import Encoded
 from models.families.word_vectors import WordVectors
 
 WORD_BYTES = 24  # of a word, that `characters` reads
+HIDES = "got filters over letters for a task that hides tokens, whose letters would be read"
+WRITES = "got filters over letters for a task that writes tokens, whose letters are not known before"
+LEARNS = "got a file for a task that predicts the next token, which learns its word vectors with the rest"
+TELLS = "got a value for a task that tells tokens by word vectors that it learns"
+MISFITS = {  # what is wrong with a parameter, by what is to be built with it
+    "characters": {"masked": HIDES, "bidirectional": TELLS, "causal": WRITES, "encoder_decoder": WRITES},
+    "vectors": {"bidirectional": TELLS, "causal": LEARNS, "encoder_decoder": LEARNS},
+}
 
 
 class Recurrent(WordVectors):
@@ -69,6 +76,24 @@ class Recurrent(WordVectors):
             )
         return self
 
+    def check_offer(self, offer):
+        problems = [
+            f"trainer.family.{name}: {wrong[offer]}; drop {name}"
+            for name, wrong in MISFITS.items()
+            if getattr(self, name) and offer in wrong
+        ]
+        if offer == "masked" and not self.bidirectional:
+            problems.append(
+                "trainer.family.bidirectional: got false for a task that tells a token from those on both sides of it, "
+                "wanted true"
+            )
+        if offer == "causal" and self.bidirectional and "bidirectional" in self.model_fields_set:
+            problems.append(
+                "trainer.family.bidirectional: got true for a task that predicts the next token, wanted false: "
+                "backwards the network would read what it is to predict"
+            )
+        return problems
+
     def build(self, vocabulary, max_tokens, n_outputs, adapted):
         from models.layers import Encoder, Pooling
 
@@ -80,16 +105,6 @@ class Recurrent(WordVectors):
     def build_masked(self, vocabulary, max_tokens, adapted):
         from models.masked_head import Reversed, head_of
 
-        if self.characters:
-            raise ConfigError(
-                "trainer.family.characters: got filters over letters for a task that hides tokens, whose letters would "
-                "be read; drop characters"
-            )
-        if not self.bidirectional:
-            raise ConfigError(
-                "trainer.family.bidirectional: got false for a task that tells a token from those on both sides of it, "
-                "wanted true"
-            )
         encoder = self.build(vocabulary, max_tokens, 1, adapted)
         return encoder, head_of(Reversed(encoder.parts["embedding"]), 2 * self.width)
 
@@ -100,12 +115,6 @@ class Recurrent(WordVectors):
         from models.layers import Encoder
         from models.masked_head import Reversed
 
-        if self.characters or self.vectors:
-            name = "characters" if self.characters else "vectors"
-            raise ConfigError(
-                f"trainer.family.{name}: got a value for a task that tells tokens by word vectors that it learns; "
-                f"drop {name}"
-            )
         parts = self._parts(vocabulary, 2, {})
         softmax = Reversed(parts["embedding"]) if self.tied_embeddings else layers.Dense(vocabulary.size)
         return Encoder(parts, self.encode_apart, [[parts["embedding"]], *parts["layers"]]), softmax
@@ -130,23 +139,8 @@ class Recurrent(WordVectors):
 
         from models.layers import Decoder
 
-        if self.characters:
-            raise ConfigError(
-                "trainer.family.characters: got filters over letters for a task that writes tokens, whose letters are "
-                "not known before; drop characters"
-            )
-        if self.vectors:
-            raise ConfigError(
-                "trainer.family.vectors: got a file for a task that predicts the next token, which learns its word "
-                "vectors with the rest; drop vectors"
-            )
         if memory:
             return self._decoder_with_memory(vocabulary)
-        if self.bidirectional and "bidirectional" in self.model_fields_set:
-            raise ConfigError(
-                "trainer.family.bidirectional: got true for a task that predicts the next token, wanted false: "
-                "backwards the network would read what it is to predict"
-            )
         parts = self._parts(vocabulary, 1, {})
         if not self.tied_embeddings:
             parts["output"] = layers.Dense(vocabulary.size)

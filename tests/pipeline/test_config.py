@@ -61,6 +61,44 @@ def test_windows_are_for_tasks_that_merge_them():
     assert check_config({**GOOD, **merged, "transform": {"stride": 64}})
 
 
+LANGUAGE = {**GOOD, "task": "language_modeling"}
+TRANSLATION = {**GOOD, "task": "text_to_text"}
+HIDDEN = {**GOOD, "task": "masked_language_modeling"}
+BOTH_WAYS = {**GOOD, "task": "bidirectional_language_modeling"}
+
+
+@pytest.mark.parametrize(
+    "raw, family, keys",
+    [
+        (LANGUAGE, {"name": "lstm", "characters": 4, "bidirectional": True}, ["characters", "bidirectional"]),
+        (TRANSLATION, {"name": "gru", "characters": 4, "vectors": "a.txt"}, ["characters", "vectors"]),
+        (TRANSLATION, {"name": "gru", "bidirectional": True}, []),
+        (HIDDEN, {"name": "rnn", "characters": 4, "bidirectional": False}, ["characters", "bidirectional"]),
+        (BOTH_WAYS, {"name": "lstm", "vectors": "a.txt"}, ["vectors"]),
+        (BOTH_WAYS, {"name": "elmo", "hub": "https://tfhub.dev/google/elmo/3"}, ["hub"]),
+        (GOOD, {"name": "lstm", "characters": 4, "bidirectional": False}, []),
+    ],
+)
+def test_parameters_of_a_family_that_do_not_go_with_the_task_are_told(raw, family, keys):
+    raw = {**raw, "trainer": {"family": family}, "evaluator": {"slices": ["author"]}}
+    first, *found = sorted(problems(raw), key=lambda problem: problem.startswith("trainer.family."))
+    assert first.startswith("evaluator.slices: ")
+    assert [problem.split(": got ")[0] for problem in found] == [f"trainer.family.{key}" for key in keys]
+
+
+def test_what_pretraining_leaves_goes_with_the_task():
+    pretrainer = {"pretrainer": {"input": "a.txt", "format": "text"}}
+    (problem,) = problems({**LANGUAGE, **pretrainer})
+    assert problem.startswith("pretrainer: family 'lstm' cannot start from what this leaves: trainer.family.vectors: ")
+    tied = {"name": "lstm", "width": 8, "embedding": 8, "tied_embeddings": True}
+    (problem,) = problems({**GOOD, **pretrainer, "trainer": {"family": tied}})
+    assert (
+        problem.startswith("pretrainer: family 'lstm' cannot start from what this leaves: ")
+        and "wanted equal" in problem
+    )
+    assert check_config({**GOOD, **pretrainer})
+
+
 def test_every_problem_is_told_at_once():
     raw = {
         "name": "a b",
