@@ -17,7 +17,7 @@ from data.errors import DataError
 from models.training import Precision
 
 
-@component(version=3, tensorflow=True)
+@component(version=4, tensorflow=True)
 def pretrainer(
     tokens: list[Input[Tokens]],
     tokenizer: Input[TokenizerFiles],
@@ -86,7 +86,7 @@ def pretrainer(
     with tempfile.TemporaryDirectory(prefix="polisemia-") as folder:
         rows, counts = _rows(goal, shards, vocabulary, room, spec.word_bytes, runtime, pretrained, Path(folder))
         training = Training(
-            **plan_of(goal.recommended, epochs, batch_tokens, optimizer),
+            **plan_of(goal.defaults(spec), epochs, batch_tokens, optimizer),
             max_tokens=room,
             precision=precision,
             seed=seed,

@@ -41,6 +41,12 @@ class BackboneObjective(Objective):
                 "[pretrainer], which pretrains from scratch; keep one of them"
             )
 
+    def defaults(self, family):
+        """Wider ones want a lower rate, in proportion (Yang et al. 2021): 1e-3 up to a width of 128, 1.7e-4 at 768."""
+        optimizer = self.recommended["optimizer"]
+        rate = optimizer["learning_rate"] * min(1.0, 128 / family.width)
+        return {**self.recommended, "optimizer": {**optimizer, "learning_rate": rate}}
+
     def dropping(self, family: Any) -> Any:
         """The family with the dropout of pretraining."""
         return family if self.dropout is None else family.model_copy(update={"dropout": self.dropout})

@@ -32,11 +32,15 @@ class Objective(BaseModel):
     data: ClassVar[Literal["rows", "pairs", "blocks", "sentences"]] = "rows"
     fixed_length: ClassVar[bool] = False  # what it leaves reads no longer rows than it was trained on
     measured: ClassVar[bool] = False  # has metrics, which the examples' valid split is measured by after each epoch
-    recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer, where `[pretrainer]` is silent
+    recommended: ClassVar[dict[str, Any]]  # epochs, batch_tokens, optimizer; see `defaults`
 
     @abstractmethod
     def check(self, family: "Family") -> None:
         """Raises ConfigError when the family cannot start from what this leaves behind."""
+
+    def defaults(self, family: "Family") -> dict[str, Any]:
+        """Params of `[pretrainer]` where the config is silent: epochs, batch_tokens, optimizer."""
+        return dict(self.recommended)
 
     def room(self, family: "Family", max_tokens: int) -> int:
         """Tokens of a text that a row of max_tokens has room for."""

@@ -23,6 +23,9 @@ class SpanCorruption(BackboneObjective):
         "optimizer": {"name": "adafactor", "learning_rate": 1e-2, "schedule": "inverse_sqrt", "warmup": 0.1}
     }
 
+    def defaults(self, family):
+        return dict(self.recommended)  # Adafactor's rate is a share of each table's own scale
+
     def room(self, family, max_tokens):
         return max_tokens - 1  # for the end
 

@@ -22,3 +22,12 @@ def test_dropout_of_pretraining_is_apart_from_the_trainer_s(name, family, tmp_pa
     assert rates(model) == {0.0}
     started = family.start_from(str(tmp_path / objective.save(model, tmp_path)))
     assert rates(started.build(tiny.VOCABULARY, tiny.MAX_TOKENS, 2, {})) == {0.25}
+
+
+def test_wider_networks_are_pretrained_at_lower_rates():
+    def rate(name, family, width):
+        return OBJECTIVES[name]().defaults(tiny.family(family, width=width))["optimizer"]["learning_rate"]
+
+    assert [rate("masked", "bert", width) for width in (64, 128, 256, 512)] == [1e-3, 1e-3, 5e-4, 2.5e-4]
+    assert rate("causal", "gpt2", 256) == 5e-4
+    assert rate("span_corruption", "t5", 256) == rate("span_corruption", "t5", 64), "relative already"
