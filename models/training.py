@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from data.errors import ConfigError, DataError
+from models.evaluation import JUDGES
 from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from data.store import TokenStore
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
-FALLING = {"loss", "perplexity", "bits_per_byte"}  # metrics that are better when lower
+FALLING = {"loss"}.union(*(judge.lower for judge in JUDGES.values()))  # metrics that are better when lower
 
 
 class EarlyStopping(BaseModel):
@@ -25,7 +26,7 @@ class EarlyStopping(BaseModel):
     metric: str = Field("loss", description="of the valid split, measured after each epoch")
     patience: int = Field(3, ge=1, description="epochs without a better value before it stops")
     mode: Literal["min", "max"] | None = Field(
-        None, description="what is better; if not given, min for loss, perplexity and bits_per_byte, else max"
+        None, description="what is better; if not given, min for loss and what `at_most` takes, as mae, else max"
     )
 
     def best_epoch(self, values: Sequence[float]) -> int:

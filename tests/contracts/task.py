@@ -1,5 +1,6 @@
 """What every task must do (DESIGN section 3)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -8,6 +9,8 @@ import tensorflow as tf
 
 from data.schema import TEXT_PAIR
 from models.build import adapt, build_model
+from models.evaluation import JUDGES
+from models.training import FALLING
 from tests.contracts import tiny
 from tests.contracts.serving import check_exported
 
@@ -67,6 +70,8 @@ PERFECT = {
 STEADY: dict[str, dict] = dict.fromkeys(
     ("text_to_text", "masked_language_modeling", "bidirectional_language_modeling"), {"dropout": 0.0}
 )
+# Validation metrics that are better when higher: the judges', and those that no judge has.
+RISING = {"f1", "pair_accuracy"}.union(*(judge.higher for judge in JUDGES.values()))
 # The field of `answer` that holds what the task's label field asks for, by task that has labels.
 ANSWER = {
     "classification": "label",
@@ -117,7 +122,8 @@ def check_learns(name: str, family, pairs: bool) -> None:
 
 
 def check_metrics(name: str) -> None:
-    """The first metric of perfect logits is 1, and less when they are dealt to other rows; weight 0 hides a row."""
+    """The first metric of perfect logits is 1, and less when they are dealt to other rows; weight 0 hides a row. Of
+    every metric early stopping knows what is better."""
     task, batch = tiny.task(name), tiny.batch(name, 5)
     perfect = PERFECT[name](batch, task.n_outputs(tiny.examples(name)[1]))
     order = np.concatenate([np.arange(4), np.roll(np.arange(4, len(batch["weight"])), 1)])
@@ -131,6 +137,7 @@ def check_metrics(name: str) -> None:
 
     first = next(iter(measured(perfect, batch)))
     assert measured(perfect, batch)[first] == 1.0
+    check_directions(measured(perfect, batch))
     worse = measured(shuffled, batch)
     assert worse[first] < 1.0 and all(isinstance(value, float) and np.isfinite(value) for value in worse.values())
     differ = [
@@ -139,6 +146,10 @@ def check_metrics(name: str) -> None:
     ]
     hidden = {**batch, "weight": np.where(np.any(differ, axis=0), 0.0, 1.0).astype(np.float32)}
     assert measured(shuffled, hidden)[first] == 1.0
+
+
+def check_directions(measured: Iterable[str]) -> None:
+    assert not {*measured} - (FALLING ^ RISING), "not known to be better when lower, or when higher"
 
 
 def check_labels(name: str) -> None:

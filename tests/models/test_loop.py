@@ -182,6 +182,7 @@ def test_early_stopping_keeps_the_best_epoch(stores, tmp_path):
         ("accuracy", None, [3, 1, 2], 1),
         ("accuracy", "min", [3, 1, 2], 2),
         ("loss", "max", [1, 3, 3], 2),
+        ("mae", None, [3, 1, 2], 2),
         ("loss", None, [np.nan, 2, np.nan, 1], 4),
         ("loss", None, [np.nan, np.nan], 1),
     ],

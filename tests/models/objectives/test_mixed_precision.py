@@ -1,4 +1,5 @@
-"""Every objective in half precision: it computes, its weights are float32, the family starts from what it leaves."""
+"""Every objective in half precision: it computes, its weights are float32, the family starts from what it leaves, and
+of its metrics it is known what is better."""
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import tensorflow as tf
 from models.objectives import OBJECTIVES
 from models.objectives.masked import Masked
 from tests.contracts import tiny
+from tests.contracts.task import check_directions
 
 FAMILY = {"causal": "gpt2", "span_corruption": "t5", "bidirectional": "elmo", "sentence_order": "albert"}
 FAMILY |= dict.fromkeys(("skip_gram", "cbow", "glove"), "word2vec")
@@ -35,10 +37,12 @@ def test_half_precision(name, policy, tmp_path):
         keras.config.set_dtype_policy(before)
     assert {str(weight.dtype) for weight in model.trainable_weights} == {"float32"}
     with tf.GradientTape() as tape:
-        losses = objective.loss(model(batch, training=True), batch)
+        outputs = model(batch, training=True)
+        losses = objective.loss(outputs, batch)
     assert losses.dtype == tf.float32 and np.isfinite(losses).all()
     for gradient in tape.gradient(losses, model.trainable_weights):
         assert gradient is None or np.isfinite(tf.convert_to_tensor(gradient)).all()
+    check_directions(objective.metrics(tf.nest.map_structure(np.asarray, objective.outcome(outputs, batch)), batch))
     started = family.start_from(str(tmp_path / objective.save(model, tmp_path)))
     encoder = started.build(tiny.VOCABULARY, tiny.MAX_TOKENS, 2, {"weight": np.ones(tiny.VOCABULARY.size, np.float32)})
     assert {str(weight.dtype) for weight in encoder.weights if "float" in str(weight.dtype)} == {"float32"}
