@@ -13,13 +13,17 @@ class TagHead(keras.layers.Layer):
     """From vectors of tokens <float>[B, L, width] and which there are <bool>[B, L], the first of each row, to
 
     scores <float32>[B, L, K], length <int32>[B], chain <float32>[B, K + 2, K] (transitions from and to, start, end: the
-    same in every row, so that rows can be dealt to devices), and outside of training tags <int32>[B, L], the best.
+    same in every row, so that rows can be dealt to devices, as is outside <int32>[B], the tag of what is in no span),
+    and when it does not train tags <int32>[B, L], the best.
     """
 
-    def __init__(self, tags: int, learns_chain: bool, dropout: float, allowed: Sequence | None, **options):
-        """allowed: which tag may follow which <bool>[K, K], start, end a row <bool>[K]; None: any."""
+    def __init__(
+        self, tags: int, learns_chain: bool, dropout: float, allowed: Sequence | None, outside: int = -1, **options
+    ):
+        """allowed: which tag may follow which <bool>[K, K], start, end a row <bool>[K]; None: any. outside: -1 where no
+        tag means that."""
         super().__init__(**options)
-        self.tags, self.learns_chain = tags, learns_chain
+        self.tags, self.learns_chain, self.outside = tags, learns_chain, outside
         self.dropout, self.scores = keras.layers.Dropout(dropout), keras.layers.Dense(tags, dtype="float32")
         self.allowed = None if allowed is None else Chain(*(tf.constant(part) for part in allowed))
 
@@ -42,7 +46,8 @@ class TagHead(keras.layers.Layer):
         chain = chain or Chain(tf.zeros([self.tags, self.tags]), tf.zeros([self.tags]), tf.zeros([self.tags]))
         table = tf.concat([chain.transitions, chain.start[None], chain.end[None]], axis=0)
         table = tf.broadcast_to(table, [tf.shape(scores)[0], self.tags + 2, self.tags])
-        found = {"scores": scores, "length": length, "chain": table}
+        outside = tf.fill(tf.shape(length), self.outside)
+        found = {"scores": scores, "length": length, "chain": table, "outside": outside}
         if not training:
             found["tags"] = crf.viterbi(scores, length, chain if self.allowed is None else chain.only(self.allowed))
         return found

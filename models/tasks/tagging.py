@@ -88,7 +88,8 @@ class Tagging(Task):
         from models.tag_head import TagHead
 
         allowed = schemes.allowed(labels) if self.constrained else None
-        return TagHead(n_outputs, self.decoder == "crf", self.dropout, allowed)
+        outside = labels.index(schemes.OUTSIDE) if schemes.OUTSIDE in labels else -1
+        return TagHead(n_outputs, self.decoder == "crf", self.dropout, allowed, outside)
 
     def loss(self, logits, batch):
         """Mean over a row's tokens <float32>[B] of the negative log-likelihood of its tags. A CRF counts no row in
@@ -108,8 +109,8 @@ class Tagging(Task):
         return tf.reduce_sum(tf.where(known & inside, each, 0.0), axis=1) / tokens
 
     def outcome(self, logits, batch):
-        """tags and truth <int32>[B, L], length <int32>[B]."""
-        return {"tags": logits["tags"], "truth": batch[TAGS], "length": logits["length"]}
+        """tags and truth <int32>[B, L], length and outside <int32>[B]."""
+        return {name: logits[name] for name in ("tags", "length", "outside")} | {"truth": batch[TAGS]}
 
     def answer(self, logits, labels):
         """tag <string>[N, T], score <float32>[N, T], its probability, and length <int32>[N]; "" behind it."""
@@ -204,12 +205,17 @@ class Tagging(Task):
         }
 
     def metrics(self, outcome, batch):
-        """accuracy of tags and f1 of tokens that are not outside, by token of the tokenizer; the evaluator counts words
-        and whole spans. The loss beside them is a token's."""
+        """accuracy of tags, and f1 of tokens that are not outside (accuracy where no tag means that), by token of the
+        tokenizer; the evaluator counts words and whole spans. The loss beside them is a token's."""
         inside = np.arange(outcome["tags"].shape[1]) < outcome["length"][:, None]
         inside &= (outcome["truth"] >= 0) & (batch[WEIGHT] > 0)[:, None]
-        right = (outcome["tags"] == outcome["truth"])[inside]
-        return {"accuracy": float(right.mean()) if right.size else 0.0}
+        tags, truth = outcome["tags"][inside], outcome["truth"][inside]
+        outside = np.broadcast_to(outcome["outside"][:, None], inside.shape)[inside]
+        right, spans = tags == truth, np.sum(tags != outside) + np.sum(truth != outside)
+        return {
+            "accuracy": float(right.mean()) if right.size else 0.0,
+            "f1": float(2 * np.sum(right & (truth != outside)) / max(spans, 1)),
+        }
 
 
 def words_of(text: str, starts: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ def one_hot(classes: np.ndarray, outputs: int) -> np.ndarray:
 def perfect_tags(batch, outputs: int) -> dict[str, np.ndarray]:
     length, tags = np.minimum(batch["length"], batch["tags"].shape[1]), np.maximum(batch["tags"], 0)
     chain = np.zeros([len(tags), outputs + 2, outputs], np.float32)
-    return {"scores": one_hot(tags, outputs), "length": length, "chain": chain, "tags": tags}
+    outside = np.full(len(tags), tiny.ANSWERS["tagging"][1].index("O"), np.int32)
+    return {"scores": one_hot(tags, outputs), "length": length, "chain": chain, "tags": tags, "outside": outside}
 
 
 def perfect_spans(batch, outputs: int) -> dict[str, np.ndarray]:

@@ -101,6 +101,34 @@ def test_a_crf_learns_nothing_from_a_row_with_an_unknown_tag():
     assert loss[0] > 0 and loss[1] == 0
 
 
+@pytest.mark.parametrize("labels", [LABELS, ["ADJ", "DET", "NOUN", "NUM", "VERB"]])
+def test_validation_counts_tokens_inside_of_spans(labels):
+    """Against counts by hand over answers half of which are right; truth of -1 and rows of weight 0 count nothing."""
+    task, random = Tagging(decoder="softmax", constrained=False), np.random.default_rng(0)
+    model = build_model(tiny.family("lstm"), task, tiny.VOCABULARY, tiny.MAX_TOKENS, labels, False)
+    lengths = np.array([7, 4, 0, 6, 7], np.int32)
+    batch = {"ids": random.integers(5, 13, [5, 7]).astype(np.int32), "length": lengths}
+    batch |= {"tags": random.integers(-1, 5, [5, 7]).astype(np.int32), "weight": np.array([1, 2, 1, 0, 1], np.float32)}
+    logits = tf.nest.map_structure(np.asarray, model(batch, training=False))
+    logits["tags"] = np.where(random.random([5, 7]) < 0.5, np.maximum(batch["tags"], 0), logits["tags"])
+    counted = [
+        (labels[answer], labels[truth])
+        for row, length in enumerate(lengths)
+        for answer, truth in zip(logits["tags"][row, :length], batch["tags"][row, :length], strict=True)
+        if truth >= 0 and batch["weight"][row] > 0
+    ]
+    right = sum(answer == truth for answer, truth in counted)
+    found = sum(answer == truth != "O" for answer, truth in counted)
+    answered, actual = (sum(each != "O" for each in side) for side in zip(*counted, strict=True))
+    assert 0 < found < actual and (found == right) == ("O" not in labels), "or the counts below tell nothing apart"
+    measured = task.metrics(task.outcome(logits, batch), batch)
+    assert measured["accuracy"] == pytest.approx(right / len(counted))
+    precision, recall = found / answered, found / actual
+    assert measured["f1"] == pytest.approx(2 * precision * recall / (precision + recall))
+    nothing = task.metrics(task.outcome(logits, batch), {"weight": np.zeros(5, np.float32)})
+    assert nothing == {"accuracy": 0.0, "f1": 0.0}
+
+
 def entities(*rows):
     """What a model answers: for each row (label, start, end) of its entities."""
     most = max(map(len, rows))
