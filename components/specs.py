@@ -1,5 +1,6 @@
 """From a config's tables to the frozen specs they describe, with every problem in one message."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
@@ -10,7 +11,9 @@ from data.errors import did_you_mean
 def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
     """A frozen spec from a config's table. Raises ValueError with every problem in one message."""
     problems = [
-        f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}" for key in values if key not in kind.model_fields
+        f"unknown key '{key}'{did_you_mean(key, kind.model_fields, listed=True)}"
+        for key in values
+        if key not in kind.model_fields
     ]
     try:
         made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
@@ -23,14 +26,22 @@ def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
     return made
 
 
+def _named(what: str, kinds: Mapping[str, type[BaseModel]], value: dict[str, Any]) -> Any:
+    """What a table with a name in it describes. Raises ValueError."""
+    name = value.get("name")
+    if not isinstance(name, str):
+        got = f"got {name!r}" if "name" in value else "missing"
+        raise ValueError(f"name: {got}; wanted one of {', '.join(sorted(kinds))}")
+    if name not in kinds:
+        raise ValueError(f"unknown {what} '{name}'{did_you_mean(name, kinds, listed=True)}")
+    return spec_of(kinds[name], {key: option for key, option in value.items() if key != "name"})
+
+
 def family_of(value: dict[str, Any]) -> Any:
     """The family that `{ name = "lstm", width = 64 }` describes. Raises ValueError."""
     from models.families import FAMILIES
 
-    name = value.get("name", "")
-    if name not in FAMILIES:
-        raise ValueError(f"unknown family '{name}'{did_you_mean(str(name), FAMILIES)}")
-    return spec_of(FAMILIES[name], {key: option for key, option in value.items() if key != "name"})
+    return _named("family", FAMILIES, value)
 
 
 SOURCES = ("vectors", "preset", "weights", "hub")  # parameters of families that are files or folders
@@ -48,10 +59,7 @@ def objective_of(value: dict[str, Any]) -> Any:
     """The objective that `{ name = "skip_gram", window = 5 }` describes. Raises ValueError."""
     from models.objectives import OBJECTIVES
 
-    name = value.get("name", "")
-    if name not in OBJECTIVES:
-        raise ValueError(f"unknown objective '{name}'{did_you_mean(str(name), OBJECTIVES)}")
-    return spec_of(OBJECTIVES[name], {key: option for key, option in value.items() if key != "name"})
+    return _named("objective", OBJECTIVES, value)
 
 
 def mixture_of(value: dict[str, Any]) -> Any:
@@ -84,9 +92,10 @@ def distillation_of(value: dict[str, Any]) -> Any:
     return spec_of(Distillation, value)
 
 
-def checked(make: Any) -> AfterValidator:
-    """Checks a table by making what it describes; the table itself goes on, into the fingerprint."""
-    return AfterValidator(lambda value: (make(value), value)[1] if value else value)
+def checked(make: Any, required: bool = False) -> AfterValidator:
+    """Checks a table by making what it describes, an empty one too where `required`; the table itself goes on, into
+    the fingerprint."""
+    return AfterValidator(lambda value: (make(value), value)[1] if value or required else value)
 
 
 def _table(value: Any) -> Any:

@@ -39,7 +39,9 @@ def trainer(
     *,
     task: Shared[str],
     family: Annotated[
-        Table, checked(family_of), Field(description="name of the family, or a table of it and its parameters")
+        Table,
+        checked(family_of, required=True),
+        Field(description="name of the family, or a table of it and its parameters"),
     ],
     vectors: Annotated[Source[str], Field(description="set from trainer.family.vectors: its content counts")] = "",
     preset: Annotated[Source[str], Field(description="set from trainer.family.preset where that is a folder")] = "",

@@ -27,8 +27,8 @@ class StageError(PolisemiaError):
     """A stage could not do its work (exit code 1)."""
 
 
-def did_you_mean(got: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'lstm'?"` when a known name is close to `got`, else the known names."""
+def did_you_mean(got: str, known: Iterable[str], listed: bool = False) -> str:
+    """`"; did you mean 'lstm'?"` when a known name is close to `got`; else, and beside it if `listed`, all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(got, known, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(known)}"
+    close, every = difflib.get_close_matches(got, known, n=1, cutoff=0.6), f"known: {', '.join(known)}"
+    return f"; did you mean '{close[0]}'?{f' ({every})' * listed}" if close else f"; {every}"

@@ -91,7 +91,7 @@ def check_artifacts(root: epath.Path) -> list[str]:
 def new_config(data: str, name: str, family: str, text: str, label: str) -> str:
     """A TOML config for a file, its text and label columns guessed from their names."""
     if family not in FAMILIES:
-        raise ConfigError(f"new --family {family}: unknown family{did_you_mean(family, FAMILIES)}")
+        raise ConfigError(f"new --family {family}: unknown family{did_you_mean(family, FAMILIES, listed=True)}")
     files = find_files(data)
     columns = (*format_for(files[0].path).columns(files[0].path), *files[0].captures)
     fields = {"text": _guess("text", text, TEXT_NAMES, columns), "label": _guess("label", label, LABEL_NAMES, columns)}

@@ -3,6 +3,7 @@
 import pytest
 
 from data.errors import ConfigError
+from models.families import FAMILIES
 from pipeline.config import check_config, load_config
 
 GOOD = {"name": "t", "task": "classification", "example_gen": {"input": "a.csv"}, "trainer": {"family": "lstm"}}
@@ -114,14 +115,24 @@ def test_every_problem_is_told_at_once():
     assert "example_gen.inptu: unknown key; did you mean 'input'?" in found
     assert "example_gen.input: missing" in found
     assert "example_gen.max_rejected" in found and "got 2" in found
-    assert "unknown key 'widht'; did you mean 'width'?" in found
+    keys = ", ".join(sorted(FAMILIES["lstm"].model_fields))
+    assert f"trainer.family: unknown key 'widht'; did you mean 'width'? (known: {keys})" in found
     assert "trainer.epochs" in found and "got 'many'" in found
 
 
 @pytest.mark.parametrize(
     ("section", "wanted"),
     [
-        ({"trainer": {"family": "lsmt"}}, "trainer.family: unknown family 'lsmt'; did you mean 'lstm'?"),
+        (
+            {"trainer": {"family": "lsmt"}},
+            f"trainer.family: unknown family 'lsmt'; did you mean 'lstm'? (known: {', '.join(sorted(FAMILIES))})",
+        ),
+        ({"trainer": {"family": "llama"}}, f"unknown family 'llama'; known: {', '.join(sorted(FAMILIES))}"),
+        ({"trainer": {"family": {}}}, f"trainer.family: name: missing; wanted one of {', '.join(sorted(FAMILIES))}"),
+        ({"trainer": {"family": {"width": 8}}}, "trainer.family: name: missing; wanted one of albert, "),
+        ({"trainer": {"family": {"name": ["lstm"]}}}, "trainer.family: name: got ['lstm']; wanted one of albert, "),
+        ({"pretrainer": {"objective": {"window": 2}}}, "pretrainer.objective: name: missing; wanted one of "),
+        ({"pretrainer": {"objective": {"name": ["masked"]}}}, "pretrainer.objective: name: got ['masked']; wanted one"),
         ({"trainer": {"family": "lstm", "optimizer": {"name": "adan"}}}, "trainer.optimizer: name: "),
         (
             {"trainer": {"family": "lstm", "fine_tuning": {"frosen": 1}}},
