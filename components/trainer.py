@@ -86,7 +86,7 @@ def trainer(
     early_stopping: Annotated[
         dict[str, Any],
         checked(early_stopping_of),
-        Field(description="metric and patience; the best epoch's weights are kept"),
+        Field(description="table of what to watch, and how long; see Early stopping below"),
     ] = {},
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, float],

@@ -19,6 +19,7 @@ from models.generation import Generation
 from models.objectives import OBJECTIVES
 from models.optimizer import Optimizer
 from models.tasks import TASKS
+from models.training import EarlyStopping
 from pipeline.graph import GRAPH
 
 HIDDEN = {  # set by the pipeline, not by a config
@@ -78,6 +79,8 @@ def reference() -> str:
     parts.append(_table(Optimizer))
     parts.append("## Fine-tuning: `[trainer] fine_tuning = { ... }`\n\n" + _doc(FineTuning, whole=True) + "\n")
     parts.append(_table(FineTuning))
+    parts.append("## Early stopping: `[trainer] early_stopping = { ... }`\n\n" + _doc(EarlyStopping, whole=True) + "\n")
+    parts.append(_table(EarlyStopping))
     parts.append("## Distillation: `[trainer] distill = { teacher = ..., ... }`\n\n" + _doc(Distillation, whole=True))
     parts.append("\n" + _table(Distillation))
     parts.append("## Mixture: `[example_gen] mixture = { by = ..., ... }`\n\n" + _doc(Mixture, whole=True) + "\n")
