@@ -14,7 +14,7 @@ from data.errors import DataError
 MAX_UNITS = 4_000_000  # distinct words held while counting; beyond it the rarest go (about 500 MB of Counter)
 
 
-@component(version=1, tensorflow=True)
+@component(version=2, tensorflow=True)
 def tokenizer_gen(
     examples: list[Input[Examples]],
     tokenizer: Output[TokenizerFiles],

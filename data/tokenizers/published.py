@@ -12,6 +12,11 @@
 Special tokens are known by their usual names. Where nothing says whether a WordPiece vocabulary is
 of lower-case text, it is if no piece has a capital. Accents are kept unless a file says otherwise; beside Hugging
 Face's tokenizer_config.json or config.json they go with the case, as the reference does it.
+A SentencePiece model reads the text as it is, unless Hugging Face's tokenizer.json beside it loses case, accents or
+pairs of quotes before, or tokenizer_config.json does, or else config.json is ALBERT's: its model is of lower-case text
+without accents. A KerasHub preset of ALBERT says nothing of it: KerasHub gives its model the text as it is, and so does
+this; where the model does not lower-case by its own rules, words with capitals fall apart, and
+`options = {lowercase = true, strip_accents = true, quotes = true}` reads them as they were pretrained.
 """
 
 import json
@@ -73,7 +78,7 @@ def _settings(folder: epath.Path) -> Mapping[str, Any]:
     given = _json(file) if file.exists() else {}
     model = folder / "config.json"
     given["lowercase"] = given.get("do_lower_case")
-    given["as_reference"] = "do_lower_case" in given or (model.exists() and "model_type" in _json(model))
+    given["model_type"] = _json(model).get("model_type") if model.exists() else None
     return given
 
 
@@ -95,7 +100,7 @@ def _read_file(file: epath.Path, settings: Mapping[str, Any]) -> tuple[str, Argu
         case ".txt":
             return "wordpiece", _wordpiece(file, read_lines(file), settings)
         case ".model" | ".spm":
-            return "sentencepiece", _sentencepiece(file)
+            return "sentencepiece", _sentencepiece(file, settings)
         case ".json":
             content = _json(file)
             if isinstance(content.get("model"), dict):  # a vocabulary may hold the word "model"
@@ -120,7 +125,7 @@ def _wordpiece(file: epath.Path, vocabulary: Sequence[str], settings: Mapping[st
     if lowercase is None:
         lowercase = ordinary == ordinary.lower()
     if strip is None:
-        strip = lowercase and settings.get("as_reference", False)
+        strip = lowercase and ("do_lower_case" in settings or settings.get("model_type") is not None)
     options = {"lowercase": bool(lowercase), "strip_accents": bool(strip)}
     return {"vocabulary": vocabulary, "special": special, "options": options}
 
@@ -131,7 +136,7 @@ def _bpe(file: epath.Path, ids: Mapping[str, int], merges: Sequence[str], settin
     return {"vocabulary": vocabulary, "merges": merges, "special": _special(file, vocabulary), "options": options}
 
 
-def _sentencepiece(file: epath.Path) -> Arguments:
+def _sentencepiece(file: epath.Path, settings: Mapping[str, Any]) -> Arguments:
     import sentencepiece
 
     model = file.read_bytes()
@@ -141,14 +146,28 @@ def _sentencepiece(file: epath.Path) -> Arguments:
         raise ConfigError(f"{file}: not a SentencePiece model ({error})") from error
     pieces = processor.id_to_piece(list(range(processor.vocab_size())))
     beside = file.parent / "tokenizer.json"
-    if beside.exists() and isinstance((content := _json(beside)).get("model"), dict):
+    content = _json(beside) if beside.exists() else {}
+    if isinstance(content.get("model"), dict):
         theirs = content["model"]["vocab"]  # pieces with their scores, or with their ids
         theirs = [piece for piece, _ in theirs] if isinstance(theirs, list) else sorted(theirs, key=theirs.__getitem__)
         if theirs[: len(pieces)] != pieces:
             raise ConfigError(
                 f"{file}: got other ids than in {beside.name} beside it; wanted a model that keeps its ids"
             )
-    return {"model": model, "special": _special(file, pieces), "options": {}}
+    options = _changes(content.get("normalizer"), settings)
+    return {"model": model, "special": _special(file, pieces), "options": options}
+
+
+def _changes(normalizer: Any, settings: Mapping[str, Any]) -> dict[str, bool]:
+    """What is done to a text before a SentencePiece model normalizes it: as tokenizer.json says, else the settings."""
+    if normalizer:
+        parts = normalizer.get("normalizers", [normalizer])
+        kinds = {part["type"] for part in parts}
+        pairs = {part["pattern"].get("String") for part in parts if part["type"] == "Replace"}
+        return {"lowercase": "Lowercase" in kinds, "strip_accents": "StripAccents" in kinds, "quotes": "``" in pairs}
+    albert = settings.get("model_type") == "albert"
+    lowercase, keep = settings.get("do_lower_case", albert), settings.get("keep_accents", not albert)
+    return {"lowercase": bool(lowercase), "strip_accents": not keep, "quotes": albert}
 
 
 def _hugging_face(file: epath.Path, content: Mapping[str, Any]) -> tuple[str, Arguments]:

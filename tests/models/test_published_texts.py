@@ -1,5 +1,6 @@
 """Texts and pairs as published models read them: tokenizer of the folder and packing against torch `transformers`."""
 
+import io
 import json
 import shutil
 
@@ -41,7 +42,39 @@ def t5(folder):
         shutil.copy(file, folder)
 
 
+def albert(folder):
+    """As `transformers` writes one, given the pieces and the rules of the model, which it cannot read from it there."""
+    import sentencepiece
+    import transformers
+    from google.protobuf.empty_pb2 import Empty
+    from google.protobuf.unknown_fields import UnknownFieldSet
+
+    def field(message, number):
+        return next(f.data for f in UnknownFieldSet(Empty.FromString(message)) if f.field_number == number)
+
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(text.lower() for text in LINES),
+        model_writer=made,
+        vocab_size=300,
+        hard_vocab_limit=False,
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=list(SPECIAL[2:]),
+        minloglevel=2,
+    )
+    model = made.getvalue()
+    (folder / "spiece.model").write_bytes(model)
+    known = sentencepiece.SentencePieceProcessor(model_proto=model)
+    pieces = [(known.id_to_piece(i), known.get_score(i)) for i in range(known.vocab_size())]
+    rules = field(field(model, 3), 2)  # ModelProto.normalizer_spec.precompiled_charsmap
+    transformers.AlbertTokenizer(pieces, _spm_precompiled_charsmap=rules).save_pretrained(folder)
+
+
 FOLDERS = {
+    "albert": albert,
     "bert": bert,
     "distilbert": bert,
     "roberta": bpe(["<s>", "<pad>", "</s>", "<unk>", "<mask>"]),
@@ -57,7 +90,10 @@ def test_ids_of_texts_and_pairs(name, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": name}))
     reference = transformers.AutoTokenizer.from_pretrained(tmp_path)
     ours = from_files(tmp_path)
-    texts, pairs = LINES, LINES[1:] + LINES[:1]
+    texts = [*LINES, "``El NIÑO'' co\u0301mo", "''Más'' ﬁn"]
+    if name == "albert":  # in `tokenizers` the model's rules do not join Hangul; a long run of a letter has equal cuts
+        texts = [text for text in texts if "한" not in text and len(text) < 300]
+    pairs = texts[1:] + texts[:1]
     for given in ([texts], [texts, pairs]) if name != "gpt2" else ([texts],):  # GPT-2 has no way to part a pair
         batch = {}
         for ids, length, each in zip(("ids", "ids_pair"), ("length", "length_pair"), given, strict=False):

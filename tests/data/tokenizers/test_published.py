@@ -122,6 +122,37 @@ def test_sentencepiece_model(tmp_path, unigram):
         assert tokenizer.special == unigram.special and tokenizer.vocabulary == unigram.vocabulary
 
 
+ALBERT = {"config.json": {"model_type": "albert"}}
+NORMALIZERS = [
+    {"type": "Replace", "pattern": {"String": "``"}, "content": '"'},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+    {"type": "Lowercase"},
+]
+
+
+@pytest.mark.parametrize(
+    ("beside", "options"),
+    [
+        ({}, (False, False, False)),
+        ({"config.json": {"model_type": "t5"}}, (False, False, False)),
+        (ALBERT, (True, True, True)),
+        (ALBERT | {"tokenizer_config.json": {"do_lower_case": False}}, (False, True, True)),
+        (ALBERT | {"tokenizer_config.json": {"keep_accents": True}}, (True, False, True)),
+        ({"tokenizer_config.json": {"do_lower_case": True, "keep_accents": False}}, (True, True, False)),
+        (ALBERT | {"tokenizer.json": {"normalizer": {"type": "Precompiled"}}}, (False, False, False)),
+        ({"tokenizer.json": {"normalizer": {"type": "Sequence", "normalizers": NORMALIZERS}}}, (True, False, True)),
+    ],
+)
+def test_what_is_done_to_texts_before_a_sentencepiece_model(tmp_path, unigram, beside, options):
+    (tmp_path / "spiece.model").write_bytes(unigram.model)
+    for name, content in beside.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    expected = dict(zip(("lowercase", "strip_accents", "quotes"), options, strict=True))
+    for path in (tmp_path, tmp_path / "spiece.model"):
+        assert from_files(path).options == expected
+    assert from_files(tmp_path, lowercase=True).options == expected | {"lowercase": True}
+
+
 def hugging_face(model, tmp_path, **parts):
     made = reference.Tokenizer(model)
     for name, part in parts.items():
@@ -173,6 +204,9 @@ def test_keras_hub_presets(tmp_path, bpe, unigram):
     assert from_files(tmp_path / "gpt2").options == {"add_prefix_space": True}
     (write_preset(tmp_path / "t5", "T5Tokenizer", add_bos=False) / "vocabulary.spm").write_bytes(unigram.model)
     assert from_files(tmp_path / "t5").kind == "sentencepiece"
+    (write_preset(tmp_path / "albert", "AlbertTokenizer") / "vocabulary.spm").write_bytes(unigram.model)
+    assert not any(from_files(tmp_path / "albert").options.values())
+    assert from_files(tmp_path / "albert", lowercase=True).options["lowercase"]
 
 
 def test_files_that_are_not_there(tmp_path, bpe):

@@ -33,6 +33,47 @@ def test_contract(model_type):
     check_agreement(tokenizer, TEXTS + real_lines())
 
 
+CHANGED = {"lowercase": True, "strip_accents": True, "quotes": True}
+
+
+@pytest.mark.parametrize("name", [*CHANGED, "all"])
+def test_contract_of_changed_texts(name):
+    tokenizer = learned(**(CHANGED if name == "all" else {name: True}))
+    check_tokenizer(tokenizer, real_lines(200))
+
+
+def test_case_accents_and_quotes():
+    counts = SentencePiece.count(["``MÁS'' İ ﬁ", ""], **CHANGED)
+    assert counts == Counter(['"mas"', "i", "fi"]) and SentencePiece.count([], **CHANGED) == Counter()
+    changed, plain = learned(**CHANGED), learned()
+    texts = ["``El NIÑO'' e\u0301l", "cigu\u0308eña'''`` ````", "\x01a\x01", "\x01'' a"]
+    written = ['"el nino" el', 'ciguena"\'" ""', "a", '" a']
+    assert rows(*changed.encode(texts)) == rows(*changed.encode(written))
+    assert pieces(changed, "Él") == pieces(changed, "el") != pieces(plain, "Él")
+    quotes = learned(quotes=True)
+    assert pieces(quotes, "É''") == pieces(quotes, 'É"') != pieces(quotes, 'e"')
+
+
+def test_places_are_of_the_text_as_it_was():
+    tokenizer = SentencePiece.learn(SentencePiece.count([*TEXTS, '"'], **CHANGED), vocabulary_size=400, **CHANGED)
+    text = "un ``a'' \x01e\u0301l '''NIÑO```` `"
+    ids, _, starts, ends = tokenizer.encode_with_offsets([text])
+    found = [(tokenizer.decode([i]).strip(), text[a:b].strip()) for i, a, b in zip(ids, starts, ends, strict=True)]
+    assert [source for piece, source in found if piece == '"'] == ["``", "''", "''", "``", "``"]
+    assert ("a", "a") in found and "`" in found[-1][1]
+    letters = [(piece, source) for piece, source in found if piece.isalpha()]
+    assert "".join(source for _, source in letters) == "unae\u0301lNIÑO"
+    assert all(rows(*tokenizer.encode([piece])) == rows(*tokenizer.encode([source])) for piece, source in letters), (
+        letters
+    )
+
+
+def test_one_saved_without_these_options_loads(tmp_path):
+    made = SentencePiece(learned().model, SpecialTokens(0, 1, 2, 3, 4), {"model_type": "unigram"})
+    made.save(tmp_path)
+    assert pieces(SentencePiece.load(tmp_path), "``El") == pieces(learned(), "``El")
+
+
 @pytest.mark.parametrize("number", MANY)
 def test_agrees_with_the_library_on_real_text(number):
     texts = real_lines(number)
