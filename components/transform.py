@@ -23,7 +23,7 @@ COLUMNS = (  # of examples, and what becomes of them in token records: ids, and 
 EVERY_WORD = 2**31 - 1
 
 
-@component(version=1, tensorflow=True)
+@component(version=2, tensorflow=True)
 def transform(
     examples: Input[Examples],
     tokenizer: Input[TokenizerFiles],

@@ -14,6 +14,7 @@ from models.tasks.base import Task
 
 TOKENS, WORD_TAGS = "tokens", "tags"
 PREFIXED = ("B", "I", "E", "S", "L", "U")
+SPACES = r"[\s\p{Z}]+"  # in tokens of byte-level BPE and of SentencePiece, before a word or alone
 
 
 class Tagging(Task):
@@ -57,13 +58,14 @@ class Tagging(Task):
         inside = np.array(
             [index.get(f"I-{label[2:]}", n) if _is_bio(label) else n for n, label in enumerate(labels)] + [-1]
         )
-        splits, starts, _ = places[TEXT]
+        splits, starts, ends = places[TEXT]
+        last = np.maximum(ends - 1, starts)  # a token may begin with the space before its word
         tags = np.full(len(starts), -1, np.int32)
         rows = zip(
             examples.column(TEXT).to_pylist(), examples.column(LABEL).to_pylist(), splits, splits[1:], strict=False
         )
         for text, row, start, end in rows:
-            word = words_of(text, starts[start:end])
+            word = words_of(text, last[start:end])
             own = np.array([index.get(tag, -1) for tag in row], np.int32)[word]
             first = np.diff(word, prepend=-1) > 0
             tags[start:end] = np.where(first, own, inside[own])
@@ -158,13 +160,13 @@ class Tagging(Task):
         words = tf.strings.split(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"), " ")
         sizes = tf.strings.length(words.to_tensor(""), unit="UTF8_CHAR")
         begin = tf.cumsum(sizes + 1, axis=1, exclusive=True)
-        starts = tf.where(found["start"] >= 0, found["start"], tf.int32.max)
-        token = tf.searchsorted(starts, begin, side="right") - 1
-        tag, score, end = (
-            tf.gather(found[name], tf.maximum(token, 0), batch_dims=1) for name in ("tag", "score", "end")
+        ends = tf.where(found["end"] >= 0, found["end"], tf.int32.max)
+        token = tf.minimum(tf.searchsorted(ends, begin, side="right"), tf.shape(ends)[1] - 1)
+        tag, score, start, end = (
+            tf.gather(found[name], token, batch_dims=1) for name in ("tag", "score", "start", "end")
         )
         length = tf.cast(words.row_lengths(), tf.int32)
-        inside, has = tf.sequence_mask(length, tf.shape(begin)[1]), (token >= 0) & (begin < end)
+        inside, has = tf.sequence_mask(length, tf.shape(begin)[1]), (begin < end) & (start < begin + sizes)
         answered = {
             "tag": tf.where(inside, tf.where(has, tag, schemes.OUTSIDE), ""),
             "score": tf.where(inside & has, score, 0.0),
@@ -195,6 +197,10 @@ class Tagging(Task):
         end = per_entity(found["end"], tf.math.unsorted_segment_max)
         whole = tf.gather(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"), start.value_rowids())
         parts = tf.strings.substr(whole, start.flat_values, end.flat_values - start.flat_values, unit="UTF8_CHAR")
+        parts = tf.strings.regex_replace(parts, rf"^{SPACES}", "")
+        start = end.with_flat_values(end.flat_values - tf.strings.length(parts, unit="UTF8_CHAR"))
+        parts = tf.strings.regex_replace(parts, rf"{SPACES}$", "")
+        end = start.with_flat_values(start.flat_values + tf.strings.length(parts, unit="UTF8_CHAR"))
         return {
             "type": tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts).to_tensor(""),
             "text": start.with_flat_values(parts).to_tensor(""),
@@ -218,10 +224,11 @@ class Tagging(Task):
         }
 
 
-def words_of(text: str, starts: np.ndarray) -> np.ndarray:
-    """Which word <int64>[tokens] each token belongs to that starts at these code points; words have a space between."""
+def words_of(text: str, last: np.ndarray) -> np.ndarray:
+    """Which word <int64>[tokens] each token belongs to whose last code point is this one; words have a space between,
+    which is of the one before it."""
     begins = np.cumsum([0, *(len(word) + 1 for word in text.split(" "))])[:-1]
-    return np.searchsorted(begins, starts, side="right") - 1
+    return np.searchsorted(begins, last, side="right") - 1
 
 
 def _bio(row: Sequence[str | None]) -> list[str]:
