@@ -14,11 +14,13 @@ from models.tasks.base import Task
 
 TOKENS, WORD_TAGS = "tokens", "tags"
 PREFIXED = ("B", "I", "E", "S", "L", "U")
+SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # scripts without spaces
+LETTER = rf"[^\P{{L}}{SPACELESS}]|[\p{{M}}\p{{N}}\p{{Cf}}]"  # or what is in words beside letters
 SPACES = r"[\s\p{Z}]+"  # in tokens of byte-level BPE and of SentencePiece, before a word or alone
 
 
 class Tagging(Task):
-    """A tag for each token of the tokenizer; a word has that of its first, and spans of BIO tags are entities.
+    """A tag for each token of the tokenizer; a word has that of its first, and spans of words' BIO tags are entities.
 
     Tags of IOB1, BIO and BIOES (BILOU) come in, BIO is what is learned and answered; other tags, such as parts of
     speech, stay as they are.
@@ -175,16 +177,19 @@ class Tagging(Task):
         return served.rows(answered, asked)
 
     def _entities(self, served, text):
-        """type and text <string>[N, E], score <float32>[N, E], the mean of its tokens', start and end <int32>[N, E],
-        code points of the text as it was sent (end exclusive), and length <int32>[N], how many entities it has."""
+        """type and text <string>[N, E], score <float32>[N, E], the mean of its tokens' (see `_of_words`), start and end
+        <int32>[N, E], code points of the text as it was sent (end exclusive), and length <int32>[N], how many entities
+        it has."""
         import tensorflow as tf
 
         found = self._tags(served, text)
-        tag, inside = found["tag"], found["tag"] != ""
+        text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+        tag, score, inner = _of_words(found, text)
+        inside = tag != ""
         entity, kind = inside & (tag != schemes.OUTSIDE), tf.strings.regex_replace(tag, "^[BI]-", "")
         before = tf.pad(kind, [[0, 0], [1, 0]])[:, : tf.shape(kind)[1]]
         follows = tf.pad(entity, [[0, 0], [1, 0]])[:, : tf.shape(kind)[1]] & (kind == before)
-        first = entity & ~(tf.strings.regex_full_match(tag, "I-.*") & follows)
+        first = entity & ~inner & ~(tf.strings.regex_full_match(tag, "I-.*") & follows)
         of = tf.ragged.boolean_mask(tf.cumsum(tf.cast(first, tf.int32), axis=1) - 1, entity)  # which of its row's
         counts = tf.reduce_sum(tf.cast(first, tf.int32), axis=1)
         offset = tf.gather(tf.cumsum(counts, exclusive=True), of.value_rowids())
@@ -195,7 +200,7 @@ class Tagging(Task):
 
         start = per_entity(found["start"], tf.math.unsorted_segment_min)
         end = per_entity(found["end"], tf.math.unsorted_segment_max)
-        whole = tf.gather(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace"), start.value_rowids())
+        whole = tf.gather(text, start.value_rowids())
         parts = tf.strings.substr(whole, start.flat_values, end.flat_values - start.flat_values, unit="UTF8_CHAR")
         parts = tf.strings.regex_replace(parts, rf"^{SPACES}", "")
         start = end.with_flat_values(end.flat_values - tf.strings.length(parts, unit="UTF8_CHAR"))
@@ -204,7 +209,7 @@ class Tagging(Task):
         return {
             "type": tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts).to_tensor(""),
             "text": start.with_flat_values(parts).to_tensor(""),
-            "score": per_entity(found["score"], tf.math.unsorted_segment_mean).to_tensor(0.0),
+            "score": per_entity(score, tf.math.unsorted_segment_mean).to_tensor(0.0),
             "start": start.to_tensor(-1),
             "end": end.to_tensor(-1),
             "length": counts,
@@ -229,6 +234,33 @@ def words_of(text: str, last: np.ndarray) -> np.ndarray:
     which is of the one before it."""
     begins = np.cumsum([0, *(len(word) + 1 for word in text.split(" "))])[:-1]
     return np.searchsorted(begins, last, side="right") - 1
+
+
+def _of_words(found, text):
+    """The tag <string>[N, T] and score <float32>[N, T] of the token that begins each token's word, and which tokens
+    begin none <bool>[N, T].
+
+    Words are runs of letters and digits, and what else there is a token each, since texts that are sent may have no
+    space before a comma. A token of spaces is of the word before it, as in training, and outside where there is none.
+    """
+    import tensorflow as tf
+
+    start, last = found["start"], tf.maximum(found["end"] - 1, found["start"])
+    before = tf.pad(last, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
+    characters = tf.strings.unicode_split(text, "UTF-8")
+
+    def matches(pattern, place):
+        found = characters.with_flat_values(tf.strings.regex_full_match(characters.flat_values, pattern))
+        return tf.gather(tf.pad(found.to_tensor(), [[0, 0], [1, 0]]), place + 1, batch_dims=1)  # -1: no place
+
+    places = tf.zeros_like(start) + tf.range(tf.shape(start)[1])
+    blank = matches(SPACES, last)
+    inner = blank | (matches(LETTER, before) & matches(LETTER, start) & (start <= before + 1))
+    inner &= places > 0
+    firsts = tf.ragged.boolean_mask(places, ~inner).to_tensor()
+    first = tf.gather(firsts, tf.cumsum(tf.cast(~inner, tf.int32), axis=1) - 1, batch_dims=1)
+    tag, score, blank = (tf.gather(each, first, batch_dims=1) for each in (found["tag"], found["score"], blank))
+    return tf.where(blank, schemes.OUTSIDE, tag), score, inner
 
 
 def _bio(row: Sequence[str | None]) -> list[str]:

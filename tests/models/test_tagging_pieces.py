@@ -1,6 +1,7 @@
-"""Tests `models/tasks/tagging.py` where tokens are pieces of words: a word has the tag of its first."""
+"""Tests `models/tasks/tagging.py` where tokens are pieces of words: entities are whole words, tagged by their first."""
 
 import keras
+import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
@@ -90,3 +91,43 @@ def test_a_model_that_tells_what_it_learned_answers_the_truth(tokenizer):
     assert entities(tokenizer, TEXT, tags) == ENTITIES
     words = signatures(tokenizer, tags)["words"](tf.constant([TEXT]))["tag"].numpy()[0]
     assert [tag.decode() for tag in words] == TAGS
+
+
+@every_kind
+def test_an_entity_is_whole_words_whatever_their_later_pieces_are_told_to_be(tokenizer):
+    tags = learned(tokenizer, TEXT, TAGS)
+    _, _, starts, ends = tokenizer.encode_with_offsets([TEXT])
+    words = [TEXT[:last].count(" ") for last in np.maximum(ends - 1, starts)]
+    begins = np.diff(words, prepend=-1) > 0
+    for other in ("O", "B-PER", "I-LOC"):
+        assert entities(tokenizer, TEXT, np.where(begins, tags, other).tolist()) == ENTITIES
+
+
+def test_punctuation_and_scripts_without_spaces_are_words_of_their_own():
+    """Of texts as they are sent, in which words need no space between them."""
+    tokenizer, text = TOKENIZERS["wordpiece"], "Baghdad, Bonn.東京"
+    assert pieces(tokenizer, text) == ["Bagh", "##dad", ",", "B", "##onn", ".", "東", "京"]
+    tags = ["B-LOC", "O", "O", "B-PER", "O", "O", "B-LOC", "O"]
+    assert entities(tokenizer, text, tags) == [("LOC", "Baghdad"), ("PER", "Bonn"), ("LOC", "東")]
+    tokenizer, text = TOKENIZERS["bpe"], "saw Baghdad."
+    _, _, starts, ends = tokenizer.encode_with_offsets([text])
+    tags = ["B-LOC" if start == 3 else "O" for start in starts]
+    assert text[starts[-1] : ends[-1]] == "." and entities(tokenizer, text, tags) == [("LOC", "Baghdad")]
+
+
+def test_spaces_are_no_entity():
+    tokenizer, text = TOKENIZERS["bpe"], "\n saw"
+    assert pieces(tokenizer, text)[0] == "Ċ"
+    assert entities(tokenizer, text, ["B-LOC", *["O"] * (len(pieces(tokenizer, text)) - 1)]) == []
+
+
+def test_the_score_of_an_entity_is_of_the_tokens_that_begin_its_words():
+    found = signatures(TOKENIZERS["wordpiece"], ["B-LOC", "O"])["serving_default"](tf.constant(["Baghdad"]))
+    assert found["score"].numpy().ravel() == pytest.approx(np.exp(9) / (np.exp(9) + 4))
+    tags = signatures(TOKENIZERS["wordpiece"], ["B-LOC", "O"])["tags"](tf.constant(["Baghdad"]))
+    assert tags["tag"].numpy().tolist() == [[b"B-LOC", b"O"]]
+
+
+def test_texts_without_tokens_or_rows():
+    asked = signatures(TOKENIZERS["bpe"], [])["serving_default"]
+    assert asked(tf.constant([], tf.string))["length"].numpy().tolist() == []
