@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class FineTuning(BaseModel):
     """How the layers of an encoder are trained, counted from the input up; the word vectors are the first.
 
-    Pooling and the task's head are above the highest one, and always train.
+    What mixes the layers (elmo), pooling and the task's head are above the highest one, and always train.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

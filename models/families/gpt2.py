@@ -88,5 +88,6 @@ class Gpt2(Pretrained):
 
 
 def _ladder(backbone) -> list[list]:
-    layers = [[layer] for layer in backbone.transformer_layers]
-    return [[backbone.token_embedding, backbone.position_embedding], *layers]
+    *lower, last = backbone.transformer_layers
+    words = [backbone.token_embedding, backbone.position_embedding]
+    return [words, *([layer] for layer in lower), [last, backbone.layer_norm]]

@@ -100,7 +100,8 @@ class Recurrent(WordVectors):
         parts = self._parts(vocabulary, 2 if self.bidirectional else 1, adapted)
         if self.pooling != "last":
             parts["pooling"] = Pooling(self.pooling)
-        return Encoder(parts, self.encode, [[parts["embedding"]], *parts["layers"]])
+        words = [parts[name] for name in ("embedding", "characters") if name in parts]
+        return Encoder(parts, self.encode, [words, *parts["layers"]])
 
     def build_masked(self, vocabulary, max_tokens, adapted):
         from models.masked_head import Reversed, head_of

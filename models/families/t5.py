@@ -64,7 +64,7 @@ class T5(Pretrained):
 
         backbone = self.make_backbone(vocabulary, max_tokens)
         parts = {"words": _words(backbone), **_stack(backbone, "encoder")}
-        ladder = [[parts["words"]], *([layer] for layer in parts["encoder"])]
+        ladder = [[parts["words"]], *_steps(parts, "encoder")]
         parts |= {"pooling": Pooling("mean"), "dropout": keras.layers.Dropout(self.dropout)}
         return Encoder(parts, self.encode_text, ladder)
 
@@ -88,8 +88,7 @@ class T5(Pretrained):
         from models.layers import Decoder
 
         parts = {"words": backbone.token_embedding, **_stack(backbone, "encoder"), **_stack(backbone, "decoder")}
-        layers = [[layer] for layer in (*parts["encoder"], *parts["decoder"])]
-        return Decoder(parts, self, [[parts["words"]], *layers])
+        return Decoder(parts, self, [[parts["words"]], *_steps(parts, "encoder"), *_steps(parts, "decoder")])
 
     def encode_text(self, parts, packed, training) -> Encoded:
         encoded = self.encode(parts, packed, training)
@@ -165,6 +164,12 @@ def _stack(backbone, name: str) -> dict[str, Any]:
         f"{name}_norm": getattr(backbone, f"{name}_layer_norm"),
         f"{name}_drop": getattr(backbone, f"{name}_dropout"),
     }
+
+
+def _steps(parts, name: str) -> list[list]:
+    """The layers of each step of a stack; its norm belongs to the last."""
+    *lower, last = parts[name]
+    return [*([layer] for layer in lower), [last, parts[f"{name}_norm"]]]
 
 
 def _words(backbone):

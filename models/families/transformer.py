@@ -47,7 +47,7 @@ class Transformer(Family):
 
         parts = self._parts(vocabulary, max_tokens) | self._stack("", memory=False)
         parts["pooling"] = Pooling(self.pooling)
-        return Encoder(parts, self.encode_text, [[parts["embedding"], parts["positions"]], *_each(parts["layers"])])
+        return Encoder(parts, self.encode_text, [[parts["embedding"], parts["positions"]], *_steps(parts, "")])
 
     def build_masked(self, vocabulary, max_tokens, adapted):
         from models.masked_head import Reversed, head_of
@@ -65,8 +65,8 @@ class Transformer(Family):
             parts |= self._stack("", memory=False)
         if not self.tied_embeddings:
             parts["output"] = layers.Dense(vocabulary.size)
-        stacks = _each(parts.get("layers", ())), _each(parts["target_layers"])
-        return Decoder(parts, self, [[parts["embedding"], parts["positions"]], *stacks[0], *stacks[1]])
+        stacks = [step for prefix in ("", "target_") for step in _steps(parts, prefix)]
+        return Decoder(parts, self, [[parts["embedding"], parts["positions"]], *stacks])
 
     def _parts(self, vocabulary, max_tokens: int) -> dict[str, Any]:
         from keras import initializers, layers
@@ -168,5 +168,7 @@ class Transformer(Family):
         return x[:, 0], {**state, **covered, "position": position + 1, "layers": caches}
 
 
-def _each(layers) -> list[list]:
-    return [[layer] for layer in layers]
+def _steps(parts, prefix: str) -> list[list]:
+    """The layers of each step of a stack, none where there is none; its norm belongs to the last."""
+    steps = [[layer] for layer in parts.get(f"{prefix}layers", ())]
+    return [*steps[:-1], *([*last, *parts.get(f"{prefix}norm", ())] for last in steps[-1:])]

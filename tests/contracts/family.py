@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from models.build import adapt, build_model
 from models.families.base import Family
+from models.fine_tuning import FineTuning
 from models.packing import pack
 from models.tasks import TASKS
 from tests.contracts import tiny
@@ -33,12 +34,13 @@ def check_family(name: str, **params) -> None:
 
 
 def check_answers(family: Family, task_name: str, pairs: bool) -> None:
-    """Shapes, padding and gradients."""
+    """Shapes, padding, gradients, and what is left of them when all layers are frozen."""
     model = build(family, task_name, pairs)
     for length in LENGTHS:
         check_shapes(family, model, tiny.batch(task_name, length, pairs))
         check_padding(model, tiny.batch(task_name, length, pairs, empty=True))
     check_gradients(model, task_name, pairs)
+    check_frozen(model)
 
 
 def build(family: Family, task_name: str, pairs: bool = False) -> keras.Model:
@@ -94,6 +96,14 @@ def gradients_of(model: keras.Model, task, batch: dict) -> list:
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(task.loss(model(batch, training=True), batch)) + sum(model.losses)
     return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+
+
+def check_frozen(model: keras.Model) -> None:
+    """With all layers frozen, what trains is a mix of them, pooling and the head."""
+    if model.encoder.ladder:
+        above = model.head, *(model.encoder.parts[name] for name in ("mix", "pooling") if name in model.encoder.parts)
+        wanted = sorted(weight.path for each in above for weight in each.trainable_weights)
+        assert sorted(weight.path for weight in FineTuning(frozen="all").trained(model)) == wanted
 
 
 def check_saving(family: Family, task_name: str) -> None:

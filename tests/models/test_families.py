@@ -34,6 +34,10 @@ def test_lstm_answers_with_every_pooling(pooling, bidirectional):
     check_answers(family, "classification", pairs=False)
 
 
+def test_lstm_answers_with_filters_over_letters():
+    check_answers(tiny.family("lstm", characters=4), "classification", pairs=False)
+
+
 def test_bert_answers_with_mean_pooling():
     check_answers(tiny.family("bert", pooling="mean"), "classification", pairs=False)
 
