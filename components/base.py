@@ -34,12 +34,13 @@ class Runtime:
     """What a run lends to its stages. It changes how they work, never what they make.
 
     beam: the options of `[beam]`, runner included.
-    progress: called with (done, total) while a stage works.
+    progress: called with (done, total) while a stage works. notice: with a sentence that a user should read.
     is_chief: False in a training worker that must write nothing.
     """
 
     beam: Mapping[str, Any] = field(default_factory=dict)
     progress: Callable[[int, int], None] = lambda done, total: None
+    notice: Callable[[str], None] = lambda text: None
     is_chief: bool = True
 
 

@@ -117,7 +117,6 @@ def trainer(
     from data.tokenizers import load_tokenizer
     from models import strategy as strategies
     from models.build import adapt, build_model
-    from models.distillation import student_of
     from models.loop import train
     from models.tasks import TASKS
     from models.training import Training
@@ -166,11 +165,12 @@ def trainer(
         checkpoint_dir=model.scratch / "checkpoints",
         log_dir=model.path,
         on_progress=runtime.progress,
+        on_notice=runtime.notice,
         known=known,
     )
     if runtime.is_chief:
         model.properties.update(about, **_learned(result, spec, plan), warm_start=report(known, result.carried))
-        _save(model, student_of(result.model), spec, job, words, labels, max_tokens, examples)
+        _save(model, result.model, spec, job, words, labels, max_tokens, examples)
         write_start(model, result, adapted, optimizer_state)
 
 
@@ -253,10 +253,11 @@ def _save(
     """`saved_model/` with what later stages need inside it."""
     from components.golden import write_golden
     from components.saved_model import write_properties
+    from models.distillation import student_of
     from models.signatures import export
 
     place, inputs = model.path / "saved_model", model.properties["inputs"]
-    export(trained, family, task, tokenizer, labels, max_tokens, inputs, place, model.properties["stride"])
+    export(student_of(trained), family, task, tokenizer, labels, max_tokens, inputs, place, model.properties["stride"])
     write_properties(place, model.properties)
     columns = {name: task.columns.get(name, name) for name in inputs}
     write_golden(place, _some_texts(examples, columns))

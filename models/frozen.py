@@ -5,7 +5,7 @@ memory-mapped files beside the checkpoints, so that a run that goes on reads wha
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,17 @@ from models.training import Training
 
 
 def cache_frozen(
-    model: keras.Model, stores: Mapping[str, TokenStore], training: Training, directory: str | Path | None
+    model: keras.Model,
+    stores: Mapping[str, TokenStore],
+    training: Training,
+    directory: str | Path | None,
+    on_notice: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Gives the stores what the encoder's layers make of each row, in place of the words' bytes, if none ever trains.
 
-    Does nothing otherwise, or where it would take more than `training.frozen_cache_gb`.
-    directory: where the files stay for a run that goes on; if remote or None, they last as long as the stores.
+    Does nothing otherwise, or where it would take more than `training.frozen_cache_gb`, which `on_notice` is told
+    unless that is 0. directory: where the files stay for a run that goes on; if remote or None, they last as long as
+    the stores.
     """
     encoder: Any = getattr(model, "encoder", None)
     if getattr(encoder, "below", None) is None or model.apart:  # a column holds one text a row
@@ -43,7 +48,12 @@ def cache_frozen(
         return encoder.below(encoder.parts, packed), tf.reduce_sum(tf.cast(packed["mask"], tf.int32), axis=1)
 
     columns = {name: _Column(store, training, compute) for name, store in stores.items()}
-    if sum(column.bytes for column in columns.values()) > training.frozen_cache_gb * 1e9:
+    if (size := sum(column.bytes for column in columns.values()) / 1e9) > training.frozen_cache_gb:
+        if training.frozen_cache_gb:
+            on_notice(
+                f"frozen_cache_gb: got {training.frozen_cache_gb:g}, and the vectors of the frozen layers take "
+                f"{size:.3g}: they are computed in every epoch; raise it to compute them once, or set 0 for silence"
+            )
         return
     identity = _digest(layers)
     for name, store in stores.items():

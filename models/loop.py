@@ -61,6 +61,7 @@ def train(
     log_dir: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_notice: Callable[[str], None] = lambda text: None,
     known: Known | None = None,
 ) -> TrainResult:
     """Trains what `build` makes, or goes on from the newest checkpoint in `checkpoint_dir`.
@@ -73,7 +74,7 @@ def train(
     log_dir: history.csv and TensorBoard events go there.
     callbacks: called in every worker, `on_train_batch_end` once a call of `steps_per_call` steps, with the mean loss
       of the epoch so far; a callback that has this method makes the loop wait for the device once a call.
-    on_progress: called with steps done and steps in all, after each call.
+    on_progress: called with steps done and steps in all, after each call. on_notice: with what a user should know.
     known: the weights that `build` starts from; where it has moments, the optimizer starts from those.
 
     Raises DataError when a split has no rows, StageError when the loss is not finite or the checkpoint is
@@ -87,7 +88,8 @@ def train(
         plan = _plan(train_store, training, strategy.num_replicas_in_sync)
         model = _build(build, training.precision, train_store, plan)
         stores = {"train": train_store} | ({} if valid_store is None else {"valid": valid_store})
-        cache_frozen(model, stores, training, Path(checkpoint_dir) / "frozen" if is_chief(strategy) else None)
+        kept = Path(checkpoint_dir) / "frozen" if is_chief(strategy) else None
+        cache_frozen(model, stores, training, kept, on_notice)
         run = _Run(
             model, task, (train_store, valid_store), plan, training, strategy, (checkpoint_dir, log_dir), terminated
         )

@@ -40,7 +40,7 @@ class Screen:
         self.bar.stop()
 
     def runtime(self, config: Config) -> Runtime:
-        return Runtime(beam=config.beam, progress=self.progress, is_chief=is_chief())
+        return Runtime(beam=config.beam, progress=self.progress, notice=self.notice, is_chief=is_chief())
 
     def on_wait(self, owner: str) -> None:
         self.console.print(f"waiting: this home is in use by {owner}")
@@ -64,6 +64,10 @@ class Screen:
             left = (now - self.started) * (total - done) / done
             self.console.print(f"{self.stage}: {done} of {total}, about {left:.0f} s left")
             self.told = now
+
+    def notice(self, text: str) -> None:
+        """What the stage at work has to say, once."""
+        self.console.print(f"{self.stage}: {text}", highlight=False, soft_wrap=True)
 
 
 def print_record(record: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from models.optimizer import Optimizer
 from models.strategy import create
 from models.tasks.classification import Classification
 from models.training import Training
+from pipeline.report import Screen
 from tests.contracts import tiny
 from tests.models import elmo_reference, tf1_module
 
@@ -53,7 +54,7 @@ class Crash(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def run(family, directory, callbacks=(), pairs=False, **changes):
+def run(family, directory, callbacks=(), pairs=False, on_notice=lambda text: None, **changes):
     options = {"epochs": 2, "batch_tokens": 16, "buckets": 2, "max_tokens": tiny.MAX_TOKENS, "checkpoint_seconds": 0}
     arguments = family, Classification(), tiny.VOCABULARY, tiny.MAX_TOKENS, ["no", "yes"], pairs
     stores = store(directory / "train", pairs=pairs), store(directory / "valid", TEXTS[2:], pairs)
@@ -65,6 +66,7 @@ def run(family, directory, callbacks=(), pairs=False, **changes):
         strategy=create("one"),
         checkpoint_dir=directory / "checkpoints",
         callbacks=callbacks,
+        on_notice=on_notice,
     ), stores
 
 
@@ -134,6 +136,18 @@ def test_hub_modules_and_half_precision_are_cached_too(tmp_path):
     plain, _ = run(family, tmp_path / "plain", epochs=1, precision="mixed_bfloat16", frozen_cache_gb=0)
     assert stores[0].gather(np.array([0]), 5)[FROZEN].dtype.itemsize == 2
     assert cached.history[0]["loss"] == pytest.approx(plain.history[0]["loss"], abs=0.02)
+
+
+@pytest.mark.parametrize(("limit", "told"), [(1e-6, True), (0, False), (1, False)])
+def test_vectors_that_would_take_too_much_are_told_once(limit, told, tmp_path, capsys):
+    family = tiny.family("elmo", frozen=True, layers=1)
+    run(family, tmp_path, epochs=2, frozen_cache_gb=limit, on_notice=Screen().notice)
+    tokens = sum(len(text.split()) for text in TEXTS + TEXTS[2:])
+    size = tokens * (4 + 2 * 4) * 4 / 1e9  # a word's own vector and both directions of the layer, float32
+    wanted = f"frozen_cache_gb: got 1e-06, and the vectors of the frozen layers take {size:.3g}: "
+    assert [wanted in line for line in capsys.readouterr().err.splitlines() if "frozen_cache_gb" in line] == told * [
+        True
+    ]
 
 
 def test_what_is_trained_is_not_cached(tmp_path):
