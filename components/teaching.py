@@ -20,9 +20,10 @@ TASK = "classification"  # whose answer has the probability of each label
 def find_pretrained(path: str) -> str:
     """The masked language model that a path stands for: what the pretrainer left there, or in a pipeline's last run.
 
-    Raises ConfigError when there is none.
+    Or a Hugging Face folder; whether it has a head is seen when it is read. Raises ConfigError when there is none.
     """
     from models.hiding import HEAD
+    from models.published import is_published, read_config
 
     root = epath.Path(path)
     places = [root, root / "preset"]
@@ -30,11 +31,12 @@ def find_pretrained(path: str) -> str:
         runs = json.loads((root / "latest.json").read_text())["stages"].get("pretrainer", ())
         places += [root / "pretrainer" / run["fingerprint"] / "preset" for run in runs]
     for place in places if path else ():
-        if (place / HEAD).exists():
+        if (place / HEAD).exists() or ((place / "config.json").exists() and is_published(read_config(place))):
             return str(place)
     raise ConfigError(
         f"pretrainer.objective.teacher: {f'got {path}, where no such model is' if path else 'missing'}; wanted what "
-        "[pretrainer] left with objective 'masked': its artifact, or its pipeline's home"
+        "[pretrainer] left with objective 'masked' (its artifact, or its pipeline's home), or a Hugging Face folder of "
+        "a masked language model"
     )
 
 

@@ -63,7 +63,12 @@ def backbone_class(preset: str) -> str:
     """Name of KerasHub's class that a folder's backbone is of; empty where it is no such folder."""
     if not is_folder(preset) or not (epath.Path(preset) / "config.json").exists():
         return ""
-    return published.read_config(find_folder(preset)).get("class_name", "")
+    folder = find_folder(preset)
+    return _class_of(folder, published.read_config(folder))
+
+
+def _class_of(folder: Path, config: dict[str, Any]) -> str:
+    return published.backbone_name(folder, config) if published.is_published(config) else config.get("class_name", "")
 
 
 def save_backbone(backbone: "keras_hub.models.Backbone", folder: epath.Path) -> None:
@@ -127,10 +132,7 @@ def find_folder(preset: str, only_config: bool = False) -> Path:
 def _checked_config(preset: str, folder: Path, kind: type["keras_hub.models.Backbone"]) -> dict[str, Any]:
     try:
         config = published.read_config(folder)
-        if published.is_published(config):
-            found = published.backbone_name(folder, config)
-        else:
-            found = config.get("class_name", "a config.json without class_name or model_type")
+        found = _class_of(folder, config) or "a config.json without class_name or model_type"
     except ConfigError as error:
         raise ConfigError(*(f"trainer.family.preset: {problem}" for problem in error.problems)) from error
     if found != kind.__name__:

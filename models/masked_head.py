@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
+from models import published
 from models.families.base import Vocabulary
 from models.hiding import HEAD, Hidden, begins_word
+from models.hub import find_folder
 from models.layers import alike
 from models.objectives.masking import choose, replace
 
@@ -42,11 +44,17 @@ def save_head(head: keras_hub.layers.MaskedLMHead, folder: epath.PathLike) -> No
         np.savez(file, **{f"{n}": each.numpy() for n, each in enumerate(head_weights(head))})
 
 
-def load_head(head: keras_hub.layers.MaskedLMHead, folder: epath.PathLike) -> None:
-    """Takes over what `save_head` wrote. Raises FileNotFoundError where there is none."""
-    with (epath.Path(folder) / HEAD).open("rb") as file, np.load(file) as arrays:
-        for weight, name in zip(head_weights(head), arrays.files, strict=True):
-            weight.assign(arrays[name])
+def load_head(head: keras_hub.layers.MaskedLMHead, preset: str) -> bool:
+    """Takes over what was pretrained with a preset: what `save_head` wrote, or a published folder's own head. Whether
+    there is one."""
+    folder = find_folder(preset)
+    if (folder / HEAD).exists():
+        with np.load(folder / HEAD) as arrays:
+            for weight, name in zip(head_weights(head), arrays.files, strict=True):
+                weight.assign(arrays[name])
+        return True
+    config = published.read_config(folder)
+    return published.is_published(config) and published.load_head(folder, config, head)
 
 
 class Reversed(keras.layers.Layer):

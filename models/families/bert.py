@@ -6,12 +6,10 @@ BERT (Devlin et al. 2019), RoBERTa (Liu et al. 2019), DistilBERT (Sanh et al. 20
 from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
-from etils import epath
 from pydantic import Field, model_validator
 
 from models.families.base import Encoded
 from models.families.pretrained import Pretrained
-from models.hiding import HEAD
 
 
 class MaskedFamily(Pretrained):
@@ -45,13 +43,13 @@ class MaskedFamily(Pretrained):
         return Encoder(parts, self.encode, self.ladder(backbone))
 
     def build_masked(self, vocabulary, max_tokens, adapted):
-        """With the head that was pretrained with the preset, where one lies beside it."""
+        """With the head that was pretrained with the preset, where it has one."""
         from models.masked_head import head_of, load_head
 
         encoder = self.build(vocabulary, max_tokens, 1, adapted)
         backbone = encoder.parts["backbone"]
         head = head_of(backbone.token_embedding, backbone.hidden_dim)
-        if self.preset and (epath.Path(self.preset) / HEAD).exists():
+        if self.preset:
             load_head(head, self.preset)
         return encoder, head
 

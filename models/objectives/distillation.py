@@ -1,10 +1,8 @@
 """A smaller masked language model from a larger one (Sanh et al. 2019, section 3)."""
 
-from etils import epath
 from pydantic import Field
 
 from data.errors import ConfigError
-from models.hiding import HEAD
 from models.objectives.hidden_tokens import HiddenTokens
 
 
@@ -15,7 +13,10 @@ class MaskedDistillation(HiddenTokens):
     cosine * (1 - cosine of the last vectors). The paper's weights, 5 : 2 : 1.
     """
 
-    teacher: str = Field("", description="what `masked` left: an artifact of the pretrainer, or its pipeline's home")
+    teacher: str = Field(
+        "",
+        description="what `masked` left (an artifact of the pretrainer, its pipeline's home) or a Hugging Face folder",
+    )
     temperature: float = Field(2.0, gt=0, description="what both models' logits are divided by in the soft part")
     soft: float = Field(0.625, ge=0, description="weight of the teacher's answers")
     hard: float = Field(0.25, ge=0, description="weight of the tokens themselves")
@@ -66,11 +67,8 @@ class MaskedDistillation(HiddenTokens):
 
         name = backbone_class(self.teacher)
         kinds = [kind for kind in FAMILIES.values() if issubclass(kind, MaskedFamily) and kind.backbone == name]
-        if not kinds or not (epath.Path(self.teacher) / HEAD).exists():
-            raise ConfigError(
-                f"pretrainer.objective.teacher: {self.teacher} holds {name or 'no model'}; wanted what "
-                "[pretrainer] left with objective 'masked'"
-            )
+        if not kinds:
+            raise self._no_teacher(name or "no model")
         family = kinds[0](preset=self.teacher)
         encoder = family.build(vocabulary, max_tokens, 1, {})
         backbone = encoder.parts["backbone"]
@@ -80,5 +78,12 @@ class MaskedDistillation(HiddenTokens):
                 f"{vocabulary.size}; wanted the teacher's tokenizer: tokenizer_gen.files of its folder"
             )
         head = head_of(backbone.token_embedding, backbone.hidden_dim)
-        load_head(head, self.teacher)
+        if not load_head(head, self.teacher):
+            raise self._no_teacher(f"{name} without the head of a masked language model")
         return family, encoder, head
+
+    def _no_teacher(self, found: str) -> ConfigError:
+        return ConfigError(
+            f"pretrainer.objective.teacher: {self.teacher} holds {found}; wanted what [pretrainer] left with objective "
+            "'masked', or a Hugging Face folder of a masked language model (bert, roberta, distilbert, albert)"
+        )

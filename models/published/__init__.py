@@ -2,7 +2,8 @@
 
 A folder holds config.json, the weights in model.safetensors (or in several such files with
 model.safetensors.index.json) and, for data/tokenizers/published.py, the tokenizer's files. Heads of tasks are left
-out; a model saved with or without one, under any prefix, reads the same. Equal to torch `transformers` to 1e-4
+out, but for those of masked language models (`load_head`); a model saved with or without one, under any prefix, reads
+the same. Equal to torch `transformers` to 1e-4
 (tests/models/test_published_models.py). KerasHub 0.32's own reader is not used, since it
 - computes GELU by tanh in BERT and ALBERT, where most models say `gelu`, the exact one, and ignores `hidden_act`;
 - ignores `layer_norm_eps`, and in GPT-2 `n_inner`;
@@ -82,3 +83,13 @@ def load(folder: Path, config: Mapping[str, Any], **options: Any) -> "keras_hub.
     except ValueError as error:
         raise ConfigError(f"{folder / CONFIG}: {error}") from error
     return backbone
+
+
+def load_head(folder: Path, config: Mapping[str, Any], head: "keras_hub.layers.MaskedLMHead") -> bool:
+    """Gives `head` the weights of what tells hidden tokens in a published folder, and computes as it does; False where
+    the folder has none, or one with word vectors of its own. Raises ConfigError as `load`."""
+    architecture = ARCHITECTURES[config["model_type"]]
+    if architecture.head is None:
+        return False
+    with open_tensors(folder, architecture.anchors) as tensors:
+        return architecture.head.convert(head, config, tensors)

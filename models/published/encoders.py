@@ -1,9 +1,9 @@
 """BERT, RoBERTa, DistilBERT and ALBERT: encoders of one kind, published under other names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from models.published.tensors import Architecture, Tensors, activation, refuse
+from models.published.tensors import Architecture, Head, Tensors, activation, refuse
 
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
@@ -178,7 +178,26 @@ def _convert_layer(layer, prefix: str, names: Names, tensors: Tensors, function:
     layer._feedforward_intermediate_dense.activation = activation(function)
 
 
-BERT = Architecture("BertBackbone", (WORDS,), _bert_arguments, _convert_bert)
-ROBERTA = Architecture("RobertaBackbone", (WORDS,), _roberta_arguments, _convert_roberta)
-DISTILBERT = Architecture("DistilBertBackbone", (WORDS,), _distilbert_arguments, _convert_distilbert)
-ALBERT = Architecture("AlbertBackbone", (WORDS,), _albert_arguments, _convert_albert)
+def _head(dense: str, norm: str, scores: str, settings: Callable[[Mapping[str, Any]], tuple[str, float]]) -> Head:
+    return Head(dense, norm, (f"{scores}.bias", f"{scores}.decoder.bias"), settings)
+
+
+BERT_HEAD = _head(
+    "cls.predictions.transform.dense",
+    "cls.predictions.transform.LayerNorm",
+    "cls.predictions",
+    lambda config: (_function(config), _epsilon(config)),
+)
+ROBERTA_HEAD = _head("lm_head.dense", "lm_head.layer_norm", "lm_head", lambda config: ("gelu", _epsilon(config)))
+DISTILBERT_HEAD = _head(
+    "vocab_transform",
+    "vocab_layer_norm",
+    "vocab_projector",
+    lambda config: (config.get("activation", "gelu"), DISTILBERT_EPSILON),
+)
+ALBERT_HEAD = _head("predictions.dense", "predictions.LayerNorm", "predictions", BERT_HEAD.settings)
+
+BERT = Architecture("BertBackbone", (WORDS,), _bert_arguments, _convert_bert, BERT_HEAD)
+ROBERTA = Architecture("RobertaBackbone", (WORDS,), _roberta_arguments, _convert_roberta, ROBERTA_HEAD)
+DISTILBERT = Architecture("DistilBertBackbone", (WORDS,), _distilbert_arguments, _convert_distilbert, DISTILBERT_HEAD)
+ALBERT = Architecture("AlbertBackbone", (WORDS,), _albert_arguments, _convert_albert, ALBERT_HEAD)

@@ -4,16 +4,40 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from data.errors import ConfigError
 
+if TYPE_CHECKING:
+    import keras_hub
+
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}  # of layer normalization, in checkpoints made from TensorFlow's
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 ACTIVATIONS = {"gelu": "gelu", "gelu_python": "gelu", "relu": "relu", "silu": "silu", "swish": "silu", "tanh": "tanh"}
+
+
+class Head(NamedTuple):
+    """What tells hidden tokens, as it is published: its scores are of the word vectors."""
+
+    dense: str
+    norm: str
+    bias: tuple[str, ...]  # of the scores: any of them
+    settings: Callable[[Mapping[str, Any]], tuple[str, float]]  # config.json -> activation and epsilon
+
+    def convert(self, head: "keras_hub.layers.MaskedLMHead", config: Mapping[str, Any], tensors: "Tensors") -> bool:
+        """Whether the weights have one; sets variables, activation and epsilon."""
+        bias = next((name for name in self.bias if name in tensors), None)
+        if bias is None or f"{self.dense}.weight" not in tensors or not config.get("tie_word_embeddings", True):
+            return False
+        function, epsilon = self.settings(config)
+        tensors.assign_dense(head._intermediate_dense, self.dense)
+        tensors.assign_norm(head._intermediate_layer_norm, self.norm, epsilon)
+        tensors.assign(head._bias, bias)
+        head._intermediate_dense.activation = activation(function)
+        return True
 
 
 class Architecture(NamedTuple):
@@ -22,12 +46,14 @@ class Architecture(NamedTuple):
     backbone: KerasHub's class. anchors: tensors by which the prefix of all names is found, any of them.
     arguments: config.json -> arguments of the class; raises KeyError (a setting is missing) or ValueError.
     convert: called with the backbone, config.json and its tensors; sets variables, activations and epsilons.
+    head: of its masked language models.
     """
 
     backbone: str
     anchors: tuple[str, ...]
     arguments: Callable[[Mapping[str, Any]], dict[str, Any]]
     convert: Callable[[Any, Mapping[str, Any], "Tensors"], None]
+    head: Head | None = None
 
 
 class Tensors(Mapping[str, np.ndarray]):

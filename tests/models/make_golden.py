@@ -9,16 +9,18 @@ import numpy as np
 import torch
 import transformers
 
-from tests.models.published_models import CONFIGS, GOLDEN, IDS, MASK, SEGMENTS, STDS, TARGET, draw
+from tests.models.published_models import CONFIGS, GOLDEN, IDS, MASK, MASKED, SEGMENTS, STDS, TARGET, draw
 
 
-def make(name: str) -> transformers.PreTrainedModel:
-    """The reference's model without a head; of T5 the one that writes, which has the output table.
+def make(name: str, masked: bool = False) -> transformers.PreTrainedModel:
+    """The reference's model without a head, or the masked one; of T5 the one that writes, which has the output table.
 
     transformers 5 makes T5 1.1 with one table; published checkpoints have an output table of their own.
     """
     model_type = name.split("-")[0]
     config = transformers.AutoConfig.for_model(model_type, **CONFIGS[name])
+    if masked:
+        return transformers.AutoModelForMaskedLM.from_config(config).eval()
     kind = transformers.T5ForConditionalGeneration if model_type == "t5" else None
     model = kind(config) if kind else transformers.AutoModel.from_config(config)
     if name == "t5-untied":
@@ -39,10 +41,7 @@ def fill(model: torch.nn.Module, std: float) -> dict[str, list[int]]:
 @torch.no_grad()
 def answers(model: transformers.PreTrainedModel) -> dict[str, np.ndarray]:
     """As published_models.answers, where the reference has the same."""
-    model_type, mask = model.config.model_type, MASK[:, :, None]
-    inputs = {"input_ids": torch.tensor(IDS).long(), "attention_mask": torch.tensor(MASK).long()}
-    if model_type in ("bert", "albert"):
-        inputs["token_type_ids"] = torch.tensor(SEGMENTS).long()
+    model_type, mask, inputs = model.config.model_type, MASK[:, :, None], _inputs(model)
     if model_type == "t5":
         inputs["decoder_input_ids"] = torch.tensor(TARGET).long()
     out = model(**inputs, output_hidden_states=True)
@@ -59,8 +58,21 @@ def answers(model: transformers.PreTrainedModel) -> dict[str, np.ndarray]:
     return found
 
 
+@torch.no_grad()
+def masked_logits(model: transformers.PreTrainedModel) -> np.ndarray:
+    """As published_models.masked_logits."""
+    return model(**_inputs(model)).logits.numpy() * MASK[:, :, None]
+
+
+def _inputs(model: transformers.PreTrainedModel) -> dict[str, torch.Tensor]:
+    inputs = {"input_ids": torch.tensor(IDS).long(), "attention_mask": torch.tensor(MASK).long()}
+    if model.config.model_type in ("bert", "albert"):
+        inputs["token_type_ids"] = torch.tensor(SEGMENTS).long()
+    return inputs
+
+
 def main() -> None:
-    about: dict = {"torch": torch.__version__, "transformers": transformers.__version__, "models": {}}
+    about: dict = {"torch": torch.__version__, "transformers": transformers.__version__, "models": {}, "masked": {}}
     arrays = {}
     for name in CONFIGS:
         model = make(name)
@@ -68,6 +80,12 @@ def main() -> None:
             shapes = fill(model, std)
             arrays |= {f"{name} {std} {key}": a for key, a in answers(model).items() if key != "layers"}
         about["models"][name] = {"config": json.loads(model.config.to_json_string()), "shapes": shapes}
+    for name in MASKED:
+        model = make(name, masked=True)
+        for std in STDS:
+            shapes = fill(model, std)
+            arrays[f"masked {name} {std}"] = masked_logits(model)
+        about["masked"][name] = {"config": json.loads(model.config.to_json_string()), "shapes": shapes}
     GOLDEN.mkdir(exist_ok=True)
     (GOLDEN / "published.json").write_text(json.dumps(about, separators=(",", ":")) + "\n")
     np.savez_compressed(GOLDEN / "published.npz", **arrays)

@@ -47,6 +47,7 @@ CONFIGS = {
     "t5-gated": {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
     "t5-untied": {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
 }
+MASKED = [name for name in CONFIGS if name.split("-")[0] in ("bert", "roberta", "distilbert", "albert")]
 IDS = np.array([[5, 9, 12, 7, 6, 8], [11, 10, 5, 0, 0, 0]], np.int32)  # no id is a special token
 MASK = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], bool)
 SEGMENTS = np.array([[0, 0, 0, 1, 1, 1], [0, 1, 1, 0, 0, 0]], np.int32)
@@ -89,3 +90,16 @@ def answers(folder: Path, model_type: str) -> dict[str, np.ndarray]:
         decoder = family.build_decoder(vocabulary, 16, memory=False)
         found["logits"] = np.array(decoder.logits(decoder(packed).sequence)) * MASK[:, :, None]
     return found
+
+
+def masked_logits(folder: Path, model_type: str) -> np.ndarray:
+    """Logits of every token <float32>[2, 6, 13] by the head that tells hidden ones, 0 in the padding."""
+    from models.families import FAMILIES
+    from models.families.base import Vocabulary
+    from models.masked_head import Told
+
+    family = FAMILIES[model_type](preset=str(folder), dropout=0.0)
+    encoder, head = family.build_masked(Vocabulary(13), 16, {})
+    vectors = encoder({"ids": IDS, "mask": MASK, "segment_ids": SEGMENTS}).sequence
+    found = Told(head)({"vectors": vectors, "place": IDS})["logits"]
+    return np.array(found) * MASK[:, :, None]

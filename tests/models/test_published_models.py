@@ -13,10 +13,12 @@ import safetensors.numpy
 from data.errors import ConfigError
 from models.families import FAMILIES
 from models.hub import load_backbone
-from tests.models.published_models import CONFIGS, GOLDEN, STDS, answers, draw, write
+from models.objectives.distillation import MaskedDistillation
+from tests.models.published_models import CONFIGS, GOLDEN, MASKED, STDS, answers, draw, masked_logits, write
 
 TOLERANCE = 1e-4
-ABOUT = json.loads((GOLDEN / "published.json").read_text())["models"]
+GIVEN = json.loads((GOLDEN / "published.json").read_text())
+ABOUT = GIVEN["models"]
 PREFIXES = {
     "bert": "bert.",
     "roberta": "roberta.",
@@ -55,6 +57,44 @@ def test_the_reference_itself(name, std, tmp_path):
     make_golden.fill(model, std)
     model.save_pretrained(tmp_path)
     check(answers(tmp_path, name.split("-")[0]), make_golden.answers(model))
+
+
+def write_masked(folder, name, std=0.25, drop="no tensor", **changes):
+    about = GIVEN["masked"][name]
+    shapes = {key: shape for key, shape in about["shapes"].items() if drop not in key}
+    return write(folder, about["config"] | changes, shapes, std)
+
+
+@pytest.mark.parametrize("std", STDS)
+@pytest.mark.parametrize("name", MASKED)
+def test_the_head_of_a_masked_language_model(name, std, tmp_path):
+    with np.load(GOLDEN / "published.npz") as arrays:
+        expected = arrays[f"masked {name} {std}"]
+    found = masked_logits(write_masked(tmp_path, name, std), name.split("-")[0])
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("name", MASKED)
+def test_the_head_of_the_reference_itself(name, tmp_path):
+    pytest.importorskip("transformers", reason="the extra `reference` is not installed")
+    from tests.models import make_golden
+
+    model = make_golden.make(name, masked=True)
+    make_golden.fill(model, 0.25)
+    model.save_pretrained(tmp_path)
+    expected = make_golden.masked_logits(model)
+    np.testing.assert_allclose(masked_logits(tmp_path, name.split("-")[0]), expected, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("how", [{"drop": "cls."}, {"tie_word_embeddings": False}])
+def test_without_a_head_of_its_own_words_one_is_made(how, tmp_path):
+    from models.families.base import Vocabulary
+
+    whole = masked_logits(write_masked(tmp_path / "whole", "bert"), "bert")
+    folder = write_masked(tmp_path / "other", "bert", **how)
+    assert np.abs(masked_logits(folder, "bert") - whole).max() > 0.01
+    with pytest.raises(ConfigError, match="holds BertBackbone without the head of a masked language model; wanted"):
+        MaskedDistillation(teacher=str(folder))._teacher(Vocabulary(13), 16)
 
 
 @pytest.mark.parametrize("name", PREFIXES)

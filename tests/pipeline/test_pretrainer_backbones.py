@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from etils import epath
 
+from components.teaching import find_pretrained
+from data.errors import ConfigError
 from models.hub import load_backbone
 from pipeline.cli import main
 
@@ -145,3 +147,11 @@ def test_what_pretraining_cannot_do_is_said_before_it_starts(project, tmp_path, 
     assert "families that can: bert, albert;" in problem("trainer.family=roberta", *pairs)
     assert "families that can: bert" in problem("trainer.family=lstm", "pretrainer.objective=masked")
     assert "no objective is for family 'tfidf'" in problem("trainer.family=tfidf", "pretrainer.epochs=1")
+
+
+def test_a_hugging_face_folder_can_be_the_teacher(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert find_pretrained(str(tmp_path)) == str(tmp_path)
+    (tmp_path / "config.json").write_text('{"registered_name": "keras_hub>BertBackbone"}')
+    with pytest.raises(ConfigError, match="where no such model is; wanted .* or a Hugging Face folder"):
+        find_pretrained(str(tmp_path))

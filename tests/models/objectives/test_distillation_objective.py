@@ -1,5 +1,7 @@
 """Tests `models/objectives/distillation.py`: a masked language model that another one teaches."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from models.families.bert import Albert, Bert, DistilBert
 from models.objectives.distillation import MaskedDistillation
 from models.objectives.masked import Masked
 from tests.contracts import tiny
+from tests.models.published_models import GOLDEN, write
 
 SIZES = {"width": 8, "heads": 2, "dropout": 0.0}
 STUDENT = DistilBert(layers=1, **SIZES)
@@ -44,6 +47,19 @@ def test_the_teacher_is_in_no_checkpoint(teacher):
     assert len(student.weights) == len(made(Masked(), STUDENT).weights)
     words = student.backbone.token_embedding.embeddings.numpy()
     assert np.array_equal(words, np.random.default_rng(0).normal(0, 0.3, words.shape).astype(np.float32))
+
+
+def test_a_published_model_teaches(tmp_path):
+    """Its copy has nothing to learn from it, but for the smaller epsilon of its norms."""
+    about = json.loads((GOLDEN / "published.json").read_text())["masked"]["bert"]
+    size = tiny.VOCABULARY.size
+    shapes = {key: [size if n == 13 else n for n in shape] for key, shape in about["shapes"].items()}
+    folder = write(tmp_path, about["config"] | {"vocab_size": size}, shapes, 0.25)
+    family = Bert(layers=2, intermediate=12, **SIZES)
+    alone = MaskedDistillation(teacher=str(folder), soft=1.0, hard=0.0, cosine=1.0)
+    np.testing.assert_allclose(made(alone, family)(BATCH), 0, atol=1e-3)
+    other = made(MaskedDistillation(teacher=str(folder), soft=1.0, hard=0.0, cosine=0.0, copy_layers=False), family)
+    assert np.min(other(BATCH)) > 0.01
 
 
 def test_teachers_that_do_not_fit(teacher, tmp_path):
