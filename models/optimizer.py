@@ -23,7 +23,7 @@ class Optimizer(BaseModel):
 
     name: Literal["adam", "adamw", "sgd", "adafactor", "rmsprop", "adagrad"] = Field("adamw", description="the rule")
     learning_rate: float = Field(1e-3, gt=0, description="the highest rate, reached after the warm-up")
-    weight_decay: float = Field(0.01, ge=0, description="of adamw; biases and normalisation weights are left alone")
+    weight_decay: float = Field(0.01, ge=0, description="of adamw, but for biases, norms and tables updated by rows")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd and rmsprop; beta_1 of adam and adamw")
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = Field(
         "constant", description="after the warm-up: linear and cosine fall to 0 at the last step"

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import ConfigError
+from models.families import FAMILIES
+from models.objectives import OBJECTIVES
 from pipeline.config import check_config, load_config
 from pipeline.reference import reference
 
@@ -36,7 +39,7 @@ def test_toml_in_the_readme_is_right(name):
     [
         *READMES,
         "CONTRIBUTING.md",
-        *(f"docs/{page}.md" for page in ("dataflow", "generation", "retraining", "search", "serving")),
+        *(f"docs/{page}.md" for page in ("dataflow", "families", "generation", "retraining", "search", "serving")),
     ],
 )
 def test_links_and_named_files_exist(name):
@@ -57,3 +60,24 @@ def test_commands_of_the_readme_exist(name):
     assert set(re.findall(r"^polisemia (\w+)", text, re.MULTILINE)) <= known
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+
+
+def test_objectives_of_families_are_those_of_the_code():
+    text = (ROOT / "docs/families.md").read_text()
+    told = {
+        family: re.findall(r"`(\w+)`", goals)
+        for names, goals in re.findall(r"^\| (`.*) \| (`.*) \|$", text.split("## `[pretrainer]")[1], re.MULTILINE)
+        for family in re.findall(r"`(\w+)`", names)
+    }
+    for name, kind in FAMILIES.items():
+        fitting = {goal for goal, objective in OBJECTIVES.items() if _fits(objective(), kind())}
+        assert fitting == set(told.get(name, ())), name
+        assert kind.objective == (told[name][0] if name in told else ""), name
+
+
+def _fits(objective, family) -> bool:
+    try:
+        objective.check(family)
+    except ConfigError:
+        return False
+    return True

@@ -15,8 +15,7 @@ Face's tokenizer_config.json or config.json they go with the case, as the refere
 A SentencePiece model reads the text as it is, unless Hugging Face's tokenizer.json beside it loses case, accents or
 pairs of quotes before, or tokenizer_config.json does, or else config.json is ALBERT's: its model is of lower-case text
 without accents. A KerasHub preset of ALBERT says nothing of it: KerasHub gives its model the text as it is, and so does
-this; where the model does not lower-case by its own rules, words with capitals fall apart, and
-`options = {lowercase = true, strip_accents = true, quotes = true}` reads them as they were pretrained.
+this; where the model does not lower-case by its own rules, words with capitals fall apart, unless options say so.
 """
 
 import json

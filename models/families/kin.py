@@ -18,7 +18,8 @@ def check_kin(family: "Family", teacher: "Family") -> None:
         if not isinstance(each, MaskedFamily):
             raise ConfigError(
                 f"trainer.distill: got cosine or copy_layers, and {whose} is {type(each).__name__.lower()}; wanted "
-                "bert, roberta, distilbert or albert on both sides; the teacher's answers alone fit any family"
+                "bert, roberta or distilbert on both sides, for cosine alone albert too; the teacher's answers alone "
+                "fit any family"
             )
 
 

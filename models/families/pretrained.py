@@ -16,9 +16,14 @@ class Pretrained(Family):
     heads: int = Field(2, ge=1, description="attention heads")
     intermediate: int | None = Field(None, ge=1, description="width of the feed-forward layers; 4 * width if not given")
     dropout: float = Field(0.1, ge=0, lt=1, description="in every layer and on the text's vector")
-    preset: str | None = Field(None, description="KerasHub preset, handle or folder; then the sizes are the preset's")
+    preset: str | None = Field(
+        None,
+        description="KerasHub preset, handle, or folder of KerasHub's or Hugging Face's; then the sizes are its own",
+    )
     lora: int | None = Field(
-        None, ge=1, description="with a preset: train only additions of this rank to its queries and values (LoRA)"
+        None,
+        ge=1,
+        description="with a preset: train only additions of this rank to queries and values, and their biases (LoRA)",
     )
 
     sizes: ClassVar[tuple[str, ...]] = ("layers", "width", "heads", "intermediate")  # what a preset brings
