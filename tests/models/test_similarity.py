@@ -49,6 +49,24 @@ def test_ranking_is_a_softmax_over_the_batch_without_its_filling():
     assert rank == pytest.approx(1 / (1 + (kept[1:] > kept[0]).sum()))
 
 
+def test_contrastive_is_the_mean_of_the_softmax_from_each_side():
+    """Of the pairs among the texts no negative is one: it has no text of its own. A row that only fills is none."""
+    logits, temperature = vectors(), 0.1
+    batch = {"weight": np.array([1, 1, 0, 1], np.float32)}
+    cosines = logits["text"] @ logits["pair"].T / temperature
+    beside = logits["text"] @ logits["negative"].T / temperature
+
+    def chosen(own, row, among):
+        kept = np.array([own[row, n] for n in range(4) if n == row or n != 2])
+        return own[row, row] - np.log(np.exp(kept).sum() + among)
+
+    for row in range(4):
+        among = np.exp(np.delete(beside[row], 2)).sum() + (np.exp(beside[2, 2]) if row == 2 else 0)
+        wanted = -(chosen(cosines, row, among) + chosen(cosines.T, row, 0.0)) / 2
+        found = Similarity(objective="contrastive", temperature=temperature).loss(logits, batch)[row].numpy()
+        assert found == pytest.approx(wanted, rel=1e-5)
+
+
 def test_a_triplet_costs_what_the_margin_lacks():
     logits = vectors()
     far = (logits["text"] * logits["negative"]).sum(axis=1)
