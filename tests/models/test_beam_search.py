@@ -32,6 +32,21 @@ def test_beams_go_on_where_several_tokens_end_a_text():
         assert texts(found) == [text] and found.scores[0, 0].numpy() == pytest.approx(score, abs=1e-4)
 
 
+def test_stopping_early_answers_what_has_ended_by_then():
+    """Token 4 is likelier than the end at each step, and the penalty is for the longest: two have ended after two."""
+    model = decoder()
+    for weight in model.trainable_weights:
+        weight.assign(tf.zeros(weight.shape))
+    model.trainable_weights[-1].assign(tf.math.log([0.0, 0.0, 0.0, 0.3, 0.5, 0.1, 0.1]))  # of the output
+    patient = Generation(method="beam", beams=2, max_tokens=5, length_penalty=4.0)
+    score, text = every_text(model, [2, 5], 5, 4.0)[0]
+    found = generate(model, prompt([[2, 5]]), patient, V)
+    assert texts(found) == [text] == [[4] * 5] and found.scores[0, 0].numpy() == pytest.approx(score, abs=1e-4)
+    found = generate(model, prompt([[2, 5]]), patient.model_copy(update={"early_stopping": True}), V)
+    early = np.log([0.5, 0.3]).sum() / (7 / 6) ** 4
+    assert texts(found) == [[4]] and found.scores[0, 0].numpy() == pytest.approx(early, abs=1e-4) and early < score
+
+
 def test_few_beams_are_not_worse_than_one():
     """A hypothesis that has ended cannot lose its place any more: more beams, better or equal."""
     for seed in range(8):
