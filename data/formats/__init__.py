@@ -43,8 +43,8 @@ def format_for(path: str, name: str | None = None, **options: Any) -> Format:
 
     Raises ConfigError for an unknown name, extension or option, or a wrong value: every problem at once.
     """
-    if name is not None and name not in FORMATS:
-        raise ConfigError(f"format: unknown name {name!r}{did_you_mean(name, FORMATS)}")
+    if name is not None and (not isinstance(name, str) or name not in FORMATS):
+        raise ConfigError(f"format: unknown name {name!r}{did_you_mean(str(name), FORMATS)}")
     name = name or _name_for(path)
     try:
         return FORMATS[name](**options)

@@ -70,6 +70,7 @@ def test_format_is_taken_by_name_with_its_options():
     ("path", "name", "options", "problems"),
     [
         ("a.csv", "cvs", {}, ["unknown name 'cvs'; did you mean 'csv'"]),
+        ("a.csv", ["csv"], {}, ["unknown name ['csv']"]),
         ("a.jsonll", None, {}, ["a.jsonll: no format is known by this name; did you mean '.jsonl'"]),
         ("a", None, {}, ["known: .bio, .conll"]),
         ("a.csv", None, {"delimeter": ";"}, ["format.delimeter: csv has no such option; did you mean 'delimiter'"]),
