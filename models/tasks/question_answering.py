@@ -144,6 +144,7 @@ class QuestionAnswering(Task):
         import tensorflow as tf
 
         from models.span_head import best_of_each, best_spans
+        from models.span_text import cut
 
         ids, starts, ends = served.tokenizer.graph_with_offsets(context)
         logits, windows = served.of_windows([question, context], [served.tokenizer.graph(question), ids])
@@ -155,15 +156,12 @@ class QuestionAnswering(Task):
         def character(offsets, tokens):
             padded = offsets.to_tensor(0, shape=[None, None])
             padded = tf.pad(padded, [[0, 0], [0, 1]])  # an empty context has no token
-            return tf.where(none, -1, tf.gather(padded, tokens, batch_dims=1))
+            return tf.where(none, 0, tf.gather(padded, tokens, batch_dims=1))
 
         start, end = character(starts, place[0]), character(ends, place[1])
-        codes = tf.strings.unicode_decode(context, "UTF-8", errors="replace")
-        here = tf.ragged.range(tf.maximum(start, 0), tf.maximum(end, 0))
-        base = tf.gather(tf.cast(codes.row_starts(), tf.int32), here.value_rowids())
-        text = tf.strings.unicode_encode(
-            here.with_values(tf.gather(codes.flat_values, here.flat_values + base)), "UTF-8"
-        )
+        whole = tf.strings.unicode_transcode(context, "UTF-8", "UTF-8", errors="replace")
+        text, *places = cut(whole, start, end)
+        start, end = (tf.where(none, -1, each) for each in places)
         return {"answer": text, "start": start, "end": end, "score": self._score(best), "no_answer": -best.margin}
 
     def metrics(self, outcome, batch):

@@ -16,7 +16,6 @@ TOKENS, WORD_TAGS = "tokens", "tags"
 PREFIXED = ("B", "I", "E", "S", "L", "U")
 SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"  # scripts without spaces
 LETTER = rf"[^\P{{L}}{SPACELESS}]|[\p{{M}}\p{{N}}\p{{Cf}}]"  # or what is in words beside letters
-SPACES = r"[\s\p{Z}]+"  # in tokens of byte-level BPE and of SentencePiece, before a word or alone
 
 
 class Tagging(Task):
@@ -182,6 +181,8 @@ class Tagging(Task):
         it has."""
         import tensorflow as tf
 
+        from models.span_text import cut
+
         found = self._tags(served, text)
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         tag, score, inner = _of_words(found, text)
@@ -201,17 +202,13 @@ class Tagging(Task):
         start = per_entity(found["start"], tf.math.unsorted_segment_min)
         end = per_entity(found["end"], tf.math.unsorted_segment_max)
         whole = tf.gather(text, start.value_rowids())
-        parts = tf.strings.substr(whole, start.flat_values, end.flat_values - start.flat_values, unit="UTF8_CHAR")
-        parts = tf.strings.regex_replace(parts, rf"^{SPACES}", "")
-        start = end.with_flat_values(end.flat_values - tf.strings.length(parts, unit="UTF8_CHAR"))
-        parts = tf.strings.regex_replace(parts, rf"{SPACES}$", "")
-        end = start.with_flat_values(start.flat_values + tf.strings.length(parts, unit="UTF8_CHAR"))
+        parts, starts, ends = cut(whole, start.flat_values, end.flat_values)
         return {
             "type": tf.RaggedTensor.from_row_lengths(tf.boolean_mask(kind, first), counts).to_tensor(""),
             "text": start.with_flat_values(parts).to_tensor(""),
             "score": per_entity(score, tf.math.unsorted_segment_mean).to_tensor(0.0),
-            "start": start.to_tensor(-1),
-            "end": end.to_tensor(-1),
+            "start": start.with_flat_values(starts).to_tensor(-1),
+            "end": end.with_flat_values(ends).to_tensor(-1),
             "length": counts,
         }
 
@@ -244,6 +241,8 @@ def _of_words(found, text):
     space before a comma. A token of spaces is of the word before it, as in training, and outside where there is none.
     """
     import tensorflow as tf
+
+    from models.span_text import SPACES
 
     start, last = found["start"], tf.maximum(found["end"] - 1, found["start"])
     before = tf.pad(last, [[0, 0], [1, 0]], constant_values=-1)[:, :-1]
