@@ -14,7 +14,7 @@ from components.base import Input, Output, Recorded, Runtime, Source, component
 from components.records import Plan
 from components.specs import Table, checked, family_of, objective_of, optimizer_of, plan_of
 from data.errors import DataError
-from models.training import Precision
+from models.options import Precision
 
 
 @component(version=4, tensorflow=True)
@@ -54,7 +54,7 @@ def pretrainer(
         int | None, Field(gt=0, description="padded tokens of a batch; the objective's own if silent")
     ] = None,
     optimizer: Annotated[Table, checked(optimizer_of), Field(description="table of the optimizer")] = {},
-    precision: Precision = "float32",
+    precision: Annotated[Precision, Field(description="of the arithmetic; weights stay in float32")] = "float32",
     seed: Annotated[int, Field(ge=0, description="of weights, what is drawn, and order of rows")] = 0,
     similarity: Annotated[
         Source[str], Field(description="file of two words and a score a line, which the report compares with")

@@ -23,7 +23,7 @@ from components.specs import (
 from components.warm_start import counted_of, known_of, write_start
 from data.errors import ConfigError, DataError, did_you_mean
 from models.families.base import Vocabulary
-from models.training import Precision
+from models.options import Precision
 
 
 @component(version=2, tensorflow=True)
@@ -95,7 +95,7 @@ def trainer(
     span_half_life: Annotated[
         float, Field(ge=0, description="spans in which the weight of a row halves, the newest span weighing 1; 0: none")
     ] = 0.0,
-    precision: Precision = "float32",
+    precision: Annotated[Precision, Field(description="of the arithmetic; weights stay in float32")] = "float32",
     seed: Annotated[int, Field(ge=0, description="of weights, dropout and order of rows")] = 0,
     deterministic: Annotated[bool, Field(description="the same weights bit for bit each time; slower on GPUs")] = True,
     buckets: Annotated[int, Field(gt=0, description="lengths that rows are padded to, at most")] = 6,

@@ -28,7 +28,7 @@ from models.moments import carry
 from models.steps import evaluate, evaluate_function, features, load, no_totals, prefetch, shapes_of, train_function
 from models.strategy import check_workers, is_chief, local_replicas
 from models.tasks.base import Task
-from models.training import EarlyStopping, Precision, Training
+from models.training import EarlyStopping, Training
 from models.warm_start import Known
 
 READ_SECONDS = 1.0  # how often the loss is read from the device, and NaN noticed, where no callback wants it
@@ -275,7 +275,7 @@ def _plan(store: TokenStore, training: Training, replicas: int) -> Plan:
     return Plan(store.lengths, store.weights, **sizes, **runs)
 
 
-def _build(build: Callable[[], keras.Model], precision: Precision, store: TokenStore, plan: Plan) -> keras.Model:
+def _build(build: Callable[[], keras.Model], precision: str, store: TokenStore, plan: Plan) -> keras.Model:
     """The model with all its variables made, under a dtype policy that holds for it alone."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)

@@ -1,8 +1,11 @@
-"""Options of a spec that only some choices of another option read."""
+"""What several specs share of their options."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 
 def unread(spec: BaseModel, choice: str, readers: Mapping[str, tuple[str, ...]]) -> list[str]:

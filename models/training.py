@@ -10,11 +10,11 @@ from data.errors import ConfigError, DataError
 from models.evaluation import JUDGES
 from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
+from models.options import Precision
 
 if TYPE_CHECKING:
     from data.store import TokenStore
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 FALLING = {"loss"}.union(*(judge.lower for judge in JUDGES.values()))  # metrics that are better when lower
 
 
