@@ -19,7 +19,8 @@ def spec_of(kind: type[BaseModel], values: dict[str, Any]) -> Any:
         made = kind(**{key: value for key, value in values.items() if key in kind.model_fields})
     except ValidationError as error:
         problems += [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}".lstrip(": ") for e in error.errors()
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}, got {e['input']!r}".lstrip(": ")
+            for e in error.errors()
         ]
     if problems:
         raise ValueError("; ".join(problems))

@@ -65,7 +65,7 @@ def _opened(
     try:
         chosen = _options(head.get("generation") or {}, options, _written(str(directory)).places)
     except ValueError as error:
-        raise ConfigError(f"generate: {str(error).replace('Value error, ', '').partition(', got {')[0]}") from None
+        raise ConfigError(f"generate: {str(error).partition(', got {')[0]}") from None
     return exported, chosen, [_encoded(each) for each in (*head.get("stop", ()), *stop)]
 
 

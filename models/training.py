@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 
-from data.errors import ConfigError, DataError
+from data.errors import ConfigError, DataError, did_you_mean
 from models.evaluation import JUDGES
 from models.fine_tuning import FineTuning
 from models.optimizer import Optimizer
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from data.store import TokenStore
 
 FALLING = {"loss"}.union(*(judge.lower for judge in JUDGES.values()))  # metrics that are better when lower
+METRICS = FALLING.union(*(judge.higher for judge in JUDGES.values()))
 
 
 class EarlyStopping(BaseModel):
@@ -28,6 +29,13 @@ class EarlyStopping(BaseModel):
     mode: Literal["min", "max"] | None = Field(
         None, description="what is better; if not given, min for loss and what `at_most` takes, as mae, else max"
     )
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"no task has such a metric{did_you_mean(metric, sorted(METRICS))}")
+        return metric
 
     def best_epoch(self, values: Sequence[float]) -> int:
         """The epoch, from 1, with the best of these values; the first of equals. NaN is never the better one."""

@@ -100,6 +100,11 @@ def test_what_pretraining_leaves_goes_with_the_task():
     assert check_config({**GOOD, **pretrainer})
 
 
+def test_a_metric_that_no_task_has_is_told_before_anything_runs():
+    (problem,) = problems({**GOOD, "trainer": {"family": "lstm", "early_stopping": {"metric": "perplexty"}}})
+    assert problem.startswith("trainer.early_stopping: metric: ") and "did you mean 'perplexity'?" in problem
+
+
 def test_every_problem_is_told_at_once():
     raw = {
         "name": "a b",
