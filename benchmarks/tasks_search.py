@@ -52,7 +52,7 @@ def titles(documents: Path, out: Path) -> None:
 def collection(name: str, folder: Path) -> list[Row]:
     """A row a ranking, with the 95 % interval over queries."""
     from components.base import Runtime
-    from components.relevance import evaluate, read_qrels
+    from components.relevance import by_ranking, means, read_qrels
     from components.search_index import build_index
     from components.search_rows import queries_of
     from components.searcher import HOW, Searcher
@@ -66,7 +66,7 @@ def collection(name: str, folder: Path) -> list[Row]:
     build_index(model, str(path / documents), index, Runtime(), format="smart")
     asked = queries_of(str(path / queries), "smart", {}, "--queries", numbered=True)
     judged = read_qrels(str(path / qrels), binary=True)
-    found = evaluate(Searcher(index), asked, judged, HOW)
+    found = means(by_ranking(Searcher(index), asked, judged, HOW))
     return [_row(name, how, found) for how in HOW]
 
 

@@ -67,20 +67,6 @@ def _line(row: Sequence[str], kind: Kind) -> tuple[str, str, int]:
     return row[0], row[1], 1 if listed else int(row[2])
 
 
-def evaluate(
-    searcher: Searcher,
-    queries: Mapping[str, str],
-    qrels: Qrels,
-    hows: Sequence[How],
-    weight: float = 0.5,
-    measures: Sequence[str] = MEASURES,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """What `means` tells of the values that `by_ranking` finds."""
-    return means(by_ranking(searcher, queries, qrels, hows, weight, measures), measures, resamples, seed)
-
-
 def by_ranking(
     searcher: Searcher,
     queries: Mapping[str, str],

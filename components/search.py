@@ -7,7 +7,7 @@ from pydantic import Field
 
 from components.artifacts import Index, Model
 from components.base import Input, Output, Runtime, Source, component
-from components.relevance import Kind, evaluate, read_qrels
+from components.relevance import Kind, by_ranking, means, read_qrels
 from components.search_index import Backend, make_index, write_record
 from components.search_rows import plan_rows, queries_of
 from components.searcher import HOW, Searcher
@@ -65,7 +65,7 @@ def search(
     write_record(index.path, record)
     if judged:
         searcher = Searcher(str(index.path))
-        metrics = evaluate(searcher, asked, judged, HOW, resamples=resamples, seed=seed)
+        metrics = means(by_ranking(searcher, asked, judged, HOW), resamples=resamples, seed=seed)
         record |= {"queries": len(judged), "metrics": metrics}
         (index.path / "metrics.json").write_text(json.dumps(metrics, indent=1))
     index.properties.update(record)

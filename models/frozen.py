@@ -52,7 +52,7 @@ def cache_frozen(
         if training.frozen_cache_gb:
             on_notice(
                 f"frozen_cache_gb: got {training.frozen_cache_gb:g}, and the vectors of the frozen layers take "
-                f"{size:.3g}: they are computed in every epoch; raise it to compute them once, or set 0 for silence"
+                f"{size:.3g} GB: they are computed in every epoch; raise it to compute them once, or set 0 for silence"
             )
         return
     identity = _digest(layers)

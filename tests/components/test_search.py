@@ -12,7 +12,7 @@ from etils import epath
 
 from components import relevance
 from components.base import Runtime
-from components.relevance import evaluate
+from components.relevance import MEASURES, by_ranking, means
 from components.saved_model import write_properties
 from components.search_index import SCRATCH, build_index
 from components.search_rows import rows_of
@@ -194,6 +194,10 @@ def test_what_the_model_knows_nothing_of_is_near_nothing(folder, tmp_path):
     assert searcher.search(["", "?"], "vectors", 3) == searcher.search(["", "?"], "sum", 3) == [[], []]
     assert [hit.id for hit in searcher.search(["zebra"], "rrf", 3)[0]] == ["z"]
     assert searcher.search(["zebra"], "sum", 3)[0][0].id == "z"
+
+
+def evaluate(searcher, queries, qrels, hows, measures=MEASURES, resamples=5):
+    return means(by_ranking(searcher, queries, qrels, hows, measures=measures), measures, resamples)
 
 
 def test_rankings_are_measured_beside_bm25_and_by_pairs(searcher, monkeypatch):

@@ -144,7 +144,7 @@ def test_vectors_that_would_take_too_much_are_told_once(limit, told, tmp_path, c
     run(family, tmp_path, epochs=2, frozen_cache_gb=limit, on_notice=Screen().notice)
     tokens = sum(len(text.split()) for text in TEXTS + TEXTS[2:])
     size = tokens * (4 + 2 * 4) * 4 / 1e9  # a word's own vector and both directions of the layer, float32
-    wanted = f"frozen_cache_gb: got 1e-06, and the vectors of the frozen layers take {size:.3g}: "
+    wanted = f"frozen_cache_gb: got 1e-06, and the vectors of the frozen layers take {size:.3g} GB: "
     assert [wanted in line for line in capsys.readouterr().err.splitlines() if "frozen_cache_gb" in line] == told * [
         True
     ]
